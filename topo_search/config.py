@@ -1,0 +1,236 @@
+"""Search spaces from YAML: found by name or path, overridden from the command line, refused in one line."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Hashable, Iterator, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from topo_search.errors import InputError
+from topo_search.files import read_bytes
+from topo_search.search.space import SearchSpace
+
+__all__ = ["apply_overrides", "load_space", "parse_space", "shipped_spaces", "space_to_yaml"]
+
+DEFAULT_SPACE = "digits"
+RUN_KEY = "run"
+MAX_BYTES = 1 << 20
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML in which a repeated key is an error and an anchor may not be expanded without end."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.events.AliasEvent):
+            mark = self.get_mark()
+            raise yaml.constructor.ConstructorError(None, None, "aliases are not used here", mark)
+        return super().compose_node(parent, index)
+
+
+def _spaces_folders() -> list[Path]:
+    package = Path(__file__).resolve().parent
+    # In a wheel the spaces lie inside the package; in a clone or an editable install, beside it.
+    return [folder for folder in (package / "search_spaces", package.parent / "search_spaces") if folder.is_dir()]
+
+
+def shipped_spaces() -> dict[str, Path]:
+    """The search spaces that come with the program, by name."""
+    found: dict[str, Path] = {}
+    for folder in _spaces_folders():
+        for path in sorted(folder.glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def _read_yaml(content: bytes, where: str) -> dict[str, Any]:
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{where}: expected at most {MAX_BYTES} bytes of YAML, got {len(content)}")
+    try:
+        value = yaml.load(content.decode(), Loader=_StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        raise InputError(f"{where}{line}: not YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: expected a mapping of entries such as name and task, got {type(value).__name__}")
+    return value
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model inside a field's annotation, also inside a tuple or an optional."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (tuple, list, Union, UnionType):
+        for argument in get_args(annotation):
+            if (model := _model_of(argument)) is not None:
+                return model
+    return None
+
+
+def _entries_at(location: Sequence[int | str]) -> list[str]:
+    """Names of the entries that may stand at a place in a space."""
+    model: type[BaseModel] | None = SearchSpace
+    for part in location:
+        if isinstance(part, int):
+            continue
+        if model is None or part not in model.model_fields:
+            return []
+        model = _model_of(model.model_fields[part].annotation)
+    return [] if model is None else list(model.model_fields)
+
+
+def _describe(error: Any) -> str:
+    """One pydantic error as one line: where, what was wrong, what was expected."""
+    location = error["loc"]
+    where = ".".join(str(part) for part in location) or "space"
+    if error["type"] == "extra_forbidden":
+        known = _entries_at(location[:-1])
+        close = difflib.get_close_matches(str(location[-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"expected some of {', '.join(known)}"
+        return f"{where}: unknown entry; {hint}"
+    if error["type"] == "missing":
+        return f"{where}: missing entry"
+    message = error["msg"].removeprefix("Value error, ")
+    given = repr(error["input"])
+    if error["type"] == "value_error" or len(given) > 60:
+        return f"{where}: {message}"
+    return f"{where}: {message[0].lower()}{message[1:]}, got {given}"
+
+
+def parse_space(values: dict[str, Any], *, where: str) -> SearchSpace:
+    """A validated space from plain values.
+
+    Args:
+        values: entries; ``run``, which resolved spaces carry, is passed over.
+        where: file or place, for messages.
+
+    Raises:
+        InputError: in one line, for the first entry that is wrong; how many more there are is said.
+    """
+    try:
+        return SearchSpace.model_validate({key: value for key, value in values.items() if key != RUN_KEY})
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise InputError(f"{where}: {_describe(problems[0])}{more}") from None
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _leaves(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, field in model.model_fields.items():
+        yield (*prefix, name)
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _leaves(annotation, (*prefix, name))
+
+
+def _resolve_key(key: str) -> tuple[str, ...]:
+    """The full place of an override's key: a dotted path, or the bare name of an entry that exists once."""
+    parts = tuple(key.split("."))
+    places = list(_leaves(SearchSpace))
+    if parts[0] in SearchSpace.model_fields:
+        return parts
+    matches = [place for place in places if place[-len(parts) :] == parts]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        choices = " or ".join(".".join(place) for place in matches)
+        raise InputError(f"--set {key}: the name stands for several entries, expected {choices}")
+    close = difflib.get_close_matches(parts[-1], [place[-1] for place in places], n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "expected an entry of the space such as training.epochs"
+    raise InputError(f"--set {key}: unknown entry; {hint}")
+
+
+def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Plain values with ``key=value`` overrides put in; values are read as YAML.
+
+    Args:
+        values: entries of a space; not changed.
+        overrides: such as ``training.epochs=12``, or ``stability=unconstrained`` where the bare name is unique.
+
+    Raises:
+        InputError: if an override is not ``key=value``, its key is unknown or ambiguous, or its value is not YAML.
+    """
+    result: dict[str, Any] = json.loads(json.dumps(values))
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {override}: expected key=value, for example training.epochs=12")
+        place = _resolve_key(key.strip())
+        try:
+            value = yaml.load(text, Loader=_StrictLoader)
+        except yaml.YAMLError:
+            raise InputError(f"--set {override}: expected a YAML value, got {text!r}") from None
+        target: Any = result
+        for part in place[:-1]:
+            index: Any = int(part) if isinstance(target, list) and part.isdigit() else part
+            if isinstance(target, list) and (not isinstance(index, int) or index >= len(target)):
+                raise InputError(f"--set {key}: {part!r} is not one of the {len(target)} entries of the list")
+            if isinstance(target, dict):
+                target.setdefault(index, {})
+            target = target[index]
+            if not isinstance(target, dict | list):
+                raise InputError(f"--set {key}: {part} is a value, expected a section")
+        last: Any = place[-1]
+        if isinstance(target, list):
+            if not last.isdigit() or int(last) >= len(target):
+                raise InputError(f"--set {key}: {last!r} is not one of the {len(target)} entries of the list")
+            last = int(last)
+        target[last] = value
+    return result
+
+
+def load_space(name_or_path: str | Path = DEFAULT_SPACE, *, overrides: Sequence[str] = ()) -> SearchSpace:
+    """A search space by name or from a file, with overrides.
+
+    Args:
+        name_or_path: name of a shipped space, or a YAML file (a resolved ``space.yaml`` of a run too).
+        overrides: ``key=value`` each, see :func:`apply_overrides`.
+
+    Raises:
+        InputError: if there is no such space, or an entry is wrong; in one line, with the place.
+    """
+    values, where = read_space_file(name_or_path)
+    return parse_space(apply_overrides(values, overrides), where=where)
+
+
+def read_space_file(name_or_path: str | Path) -> tuple[dict[str, Any], str]:
+    """Plain values of a space, and where they are from.
+
+    Raises:
+        InputError: if there is no such space or it is not a YAML mapping.
+    """
+    text = str(name_or_path)
+    shipped = shipped_spaces()
+    path = Path(text)
+    if text in shipped and not path.is_file():
+        path = shipped[text]
+    elif not path.exists():
+        known = ", ".join(shipped) or "none"
+        raise InputError(f"no search space {text!r}: expected a YAML file or one of {known}")
+    where = f"search space {path}"
+    return _read_yaml(read_bytes(path, "search space"), where), where
+
+
+def space_to_yaml(space: SearchSpace, run: dict[str, Any] | None = None) -> str:
+    """A resolved space as YAML that :func:`load_space` reads back; ``run`` holds seed, versions and the like."""
+    values = space.model_dump(mode="json")
+    if run is not None:
+        values[RUN_KEY] = run
+    return yaml.safe_dump(values, sort_keys=False, width=110, default_flow_style=None)

@@ -1,0 +1,10 @@
+"""Where evaluations run: implementations of :class:`topo_search.search.executor.Executor`.
+
+- :class:`SerialExecutor`: in this process.
+- :class:`ProcessExecutor`: one worker a core.
+"""
+
+from topo_search.executors.processes import ProcessExecutor
+from topo_search.executors.serial import SerialExecutor
+
+__all__ = ["ProcessExecutor", "SerialExecutor"]

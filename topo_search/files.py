@@ -1,0 +1,81 @@
+"""Writing and reading files so that nothing is ever half-written or mistaken."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from topo_search.errors import InputError
+
+__all__ = ["read_bytes", "read_json", "sha256", "write_atomically", "write_json"]
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a whole file or nothing: to a temporary file beside it, synced, then renamed over it.
+
+    Raises:
+        OSError: if the folder cannot be written to; an existing file is untouched then.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; give the permissions that a plain open would have given.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON atomically; numbers that are not finite are refused with ValueError."""
+    write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """The content of a file.
+
+    Raises:
+        InputError: if it is missing, a folder or unreadable; ``what`` names it in the message.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"no {what} at {path}: expected a file") from None
+    except OSError as error:
+        raise InputError(f"{what} at {path} cannot be read: {error.strerror}") from None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """A JSON object from a file; NaN and infinity are refused.
+
+    Raises:
+        InputError: if the file is missing or not a JSON object.
+    """
+    content = read_bytes(path, what)
+    try:
+        value = json.loads(content.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what} at {path} is corrupt: expected a JSON object ({error})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{what} at {path} is corrupt: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def sha256(content: bytes) -> str:
+    """Hex digest."""
+    return hashlib.sha256(content).hexdigest()

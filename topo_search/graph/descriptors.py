@@ -1,0 +1,81 @@
+"""Numbers that describe a graph, for records, plots and statistics."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+from numpy.typing import ArrayLike
+
+from topo_search.graph.module_graph import ModuleGraph
+from topo_search.graph.positions import area_distances
+
+__all__ = ["describe"]
+
+
+def describe(graph: ModuleGraph, *, positions: ArrayLike | None = None) -> dict[str, float]:
+    """Describe a graph of p areas; every value is finite for every graph.
+
+    Args:
+        graph: Any graph, valid in a search space or not.
+        positions: ``(p, d)`` coordinates for the wiring cost. Default: a 2-d grid of unit spacing, filled row by row.
+
+    Returns:
+        By name:
+
+        - ``edges``: number of edges.
+        - ``density``: share of all pairs of areas that are joined; 0 for one area.
+        - ``mean_degree``, ``degree_std``, ``max_degree``: over areas (population standard deviation).
+        - ``hub_share``: largest degree divided by the number of edges; 1 for a star, 0 without edges.
+        - ``modularity``: of the communities that Louvain finds (Blondel et al. 2008) from a fixed seed; 0 without
+          edges. It is a heuristic, so isomorphic graphs may differ a little.
+        - ``algebraic_connectivity``: second smallest eigenvalue of the Laplacian; 0 when an area is cut off.
+        - ``clustering``: mean local clustering coefficient.
+        - ``input_output_path``: mean number of edges on a shortest path from an input to an output area, over the pairs
+          that a path joins; 0 when there is none. An area that is both counts with length 0.
+        - ``spectral_radius``: of the 0/1 adjacency matrix.
+        - ``cycles``: cyclomatic number, edges - areas + components.
+        - ``wiring_cost``: sum over edges of the distance of their ends, in the unit of the positions.
+        - ``isolated_areas``: number of areas without edge.
+
+    Raises:
+        GraphError: If the positions are not ``(p, d)`` finite numbers.
+    """
+    count = graph.n_areas
+    adjacency = graph.adjacency().astype(np.float64)
+    degrees = adjacency.sum(axis=0)
+    distances = area_distances(count, positions)
+    paths = _input_output_paths(graph)
+    laplacian = np.linalg.eigvalsh(np.diag(degrees) - adjacency)
+    components = nx.number_connected_components(graph.graph)
+    return {
+        "edges": float(graph.n_edges),
+        "density": graph.n_edges / max(1, count * (count - 1) // 2),
+        "mean_degree": float(degrees.mean()),
+        "degree_std": float(degrees.std()),
+        "max_degree": float(degrees.max()),
+        "hub_share": float(degrees.max()) / max(1, graph.n_edges),
+        "modularity": _modularity(graph),
+        # Rounding leaves numbers like 1e-16, of either sign, where the graph is in several pieces.
+        "algebraic_connectivity": float(laplacian[1]) if components == 1 and count > 1 else 0.0,
+        "clustering": float(nx.average_clustering(graph.graph)),
+        "input_output_path": sum(paths) / len(paths) if paths else 0.0,
+        "spectral_radius": float(np.abs(np.linalg.eigvalsh(adjacency)).max()),
+        "cycles": float(graph.n_edges - count + components),
+        "wiring_cost": float(sum(distances[edge] for edge in graph.edges)),
+        "isolated_areas": float(np.count_nonzero(degrees == 0)),
+    }
+
+
+def _modularity(graph: ModuleGraph) -> float:
+    if not graph.n_edges:
+        return 0.0
+    communities = nx.community.louvain_communities(graph.graph, seed=0)
+    return float(nx.community.modularity(graph.graph, communities))
+
+
+def _input_output_paths(graph: ModuleGraph) -> list[int]:
+    lengths: list[int] = []
+    for start in graph.input_areas:
+        reached = nx.single_source_shortest_path_length(graph.graph, start)
+        lengths += [reached[end] for end in graph.output_areas if end in reached]
+    return lengths

@@ -1,0 +1,282 @@
+"""Networks on disk: weights as safetensors, the graph and the certificate as JSON; nothing is ever unpickled.
+
+A folder holds ``model.safetensors``, ``graph.json``, ``graph.graphml`` and ``certificate.json``. The weights are dense
+matrices in metric coordinates, so that any reader of safetensors and a few lines of linear algebra can repeat the
+verdict:
+
+- ``area_weights`` ``(N, N)``, block-diagonal; ``metric`` ``(N,)``, the diagonal of M (original coordinates are
+  ``M^(-1/2) W M^(1/2)`` and so on);
+- ``coupling`` ``(N, N)``: B, blocks below the diagonal, ``L = B - B^T``; for ``unconstrained`` L itself;
+- ``coupling_steps`` ``(N, N)``: the step matrix as executed, for ``cayley``;
+- ``input_weights`` ``(N, C)``, ``input_bias`` ``(N,)``, ``readout_weights`` ``(classes, units read out)``,
+  ``readout_bias`` ``(classes,)``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from topo_search.engine import AreaLayout
+from topo_search.errors import InputError
+from topo_search.files import read_bytes, read_json, sha256, write_atomically, write_json
+from topo_search.graph import ModuleGraph
+from topo_search.model.certificate import Certificate, NetworkMatrices, certify_matrices
+from topo_search.model.combo_net import ComboNet, input_map
+from topo_search.model.config import NetworkConfig
+
+__all__ = ["export_arrays", "judge_saved", "load_network", "save_network"]
+
+FORMAT = "topo_search.certificate/1"
+# A Cayley certificate holds for any coupling, so these two are judged by mathematics, not by digest.
+JUDGED_TENSORS = ("coupling", "coupling_steps")
+# Recorded and recomputed claims are float64 of the same weights: they may differ by the linear algebra library alone.
+CLAIM_TOLERANCE = 1e-6
+
+
+class _NetworkRecord(BaseModel):
+    """What of a network is neither weight nor graph."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: NetworkConfig
+    channels: int = Field(ge=1)
+    classes: int = Field(ge=1)
+    routing: dict[int, tuple[int, ...]]
+
+
+class _SavedFiles:
+    """The files of a folder, read and checked against one another."""
+
+    def __init__(self, path: Path) -> None:
+        if path.name == "model.safetensors":
+            path = path.parent
+        if not path.is_dir():
+            raise InputError(f"no saved network at {path}: expected a folder with model.safetensors")
+        self.path = path
+        content = read_bytes(path / "model.safetensors", "model")
+        self.record = read_json(path / "certificate.json", "certificate")
+        self.graph = ModuleGraph.load(path / "graph.json")
+        if self.record.get("format") != FORMAT:
+            raise InputError(f"certificate at {path} has format {self.record.get('format')!r}: expected {FORMAT!r}")
+        if self.record.get("model_sha256") != sha256(content):
+            raise InputError(
+                f"digest mismatch at {path}: model.safetensors is not the file that certificate.json names"
+            )
+        try:
+            self.tensors: dict[str, Tensor] = load(content)
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"model at {path} is corrupt: expected a safetensors file ({error})") from None
+        try:
+            self.network = _NetworkRecord.model_validate(self.record.get("network"))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"certificate at {path} is corrupt: network.{where}: {first['msg']}") from None
+        self._check_tensors()
+
+    def _check_tensors(self) -> None:
+        units, readers = self.graph.n_units, sum(self.graph.sizes[area] for area in self.graph.output_areas)
+        record = self.network
+        expected = {
+            "area_weights": (units, units),
+            "metric": (units,),
+            "coupling": (units, units),
+            "input_weights": (units, record.channels),
+            "input_bias": (units,),
+            "readout_weights": (record.classes, readers),
+            "readout_bias": (record.classes,),
+        }
+        if record.config.step_rule == "cayley":
+            expected["coupling_steps"] = (units, units)
+        if set(self.tensors) != set(expected):
+            odd = sorted(set(self.tensors) ^ set(expected))
+            raise InputError(f"model at {self.path} cannot be judged: missing or unknown tensors {odd}")
+        for name, shape in expected.items():
+            tensor = self.tensors[name]
+            if tuple(tensor.shape) != shape or not tensor.is_floating_point():
+                raise InputError(
+                    f"model at {self.path} cannot be judged: expected {name} of floats {shape}, "
+                    f"got {tensor.dtype} {tuple(tensor.shape)}"
+                )
+            if not bool(torch.isfinite(tensor).all()):
+                raise InputError(f"model at {self.path} cannot be judged: {name} holds NaN or infinity")
+        if float(self.tensors["metric"].min()) <= 0:
+            raise InputError(f"model at {self.path} cannot be judged: expected a positive metric")
+
+    def matrices(self) -> NetworkMatrices:
+        """The stored weights as the certificate sees them: the step matrix as stored, not made anew."""
+        config = self.network.config
+        steps = self.tensors.get("coupling_steps")
+        return NetworkMatrices(
+            sizes=self.graph.sizes,
+            edges=self.graph.edges,
+            area_weights=self.tensors["area_weights"].double().numpy(),
+            coupling=self.tensors["coupling"].double().numpy(),
+            steps=None if steps is None else steps.double().numpy(),
+            integrator=config.step_rule,
+            dt=config.dt,
+            tau=config.tau,
+            stability=config.stability,
+        )
+
+
+def _tensor_digest(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
+
+
+def _stored_tensors(network: ComboNet) -> dict[str, Tensor]:
+    free = network.config.stability == "unconstrained"
+    step = network.step_matrix()
+    tensors = {
+        "area_weights": network.layout.dense_area_weights(network.area_weights),
+        "metric": network.metric,
+        "coupling": network.dense_coupling() if free else network.layout.dense_coupling(network.coupling),
+        "input_weights": network.dense_input_weights(),
+        "input_bias": network.input_bias,
+        "readout_weights": network.readout_weights,
+        "readout_bias": network.readout_bias,
+    }
+    if step is not None:
+        tensors["coupling_steps"] = step
+    return {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+
+
+def save_network(folder: Path, network: ComboNet) -> Certificate:
+    """Save a network with its graph and a certificate made from the weights as they are.
+
+    Args:
+        folder: made where it does not exist; its network files are replaced one by one, the certificate last, so that
+            an interrupted save is refused by its digest.
+        network: to save.
+
+    Returns:
+        The certificate.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    certificate = network.certificate()
+    tensors = _stored_tensors(network)
+    content = save(tensors)
+    record = _NetworkRecord(
+        config=network.config,
+        channels=network.channels,
+        classes=network.classes,
+        routing={area: tuple(seen) for area, seen in network.routing.items()},
+    )
+    network.graph.save(folder / "graph.json")
+    network.graph.save(folder / "graph.graphml")
+    write_atomically(folder / "model.safetensors", content)
+    write_json(
+        folder / "certificate.json",
+        {
+            **certificate.as_dict(),
+            "format": FORMAT,
+            "model_sha256": sha256(content),
+            "tensors_sha256": {n: _tensor_digest(t) for n, t in tensors.items() if n not in JUDGED_TENSORS},
+            "network": record.model_dump(mode="json"),
+            "graph_key": network.graph.key,
+        },
+    )
+    return certificate
+
+
+def judge_saved(path: str | Path) -> Certificate:
+    """Judge a saved network from its files alone: recompute everything, trust no stored claim.
+
+    Args:
+        path: the folder, or its ``model.safetensors``.
+
+    Returns:
+        The certificate of the stored weights, with the reason where they are not certified.
+
+    Raises:
+        InputError: if it cannot be judged: a file is missing or unreadable, a digest does not match, a number is not
+            finite, shapes do not fit, or the stored claims are not those of the stored weights.
+    """
+    files = _SavedFiles(Path(path))
+    certificate = certify_matrices(files.matrices())
+    if not certificate.certified:
+        return certificate
+    if files.record.get("graph_key") != files.graph.key:
+        raise InputError(f"digest mismatch at {files.path}: graph.json is not the graph that certificate.json names")
+    recorded = files.record.get("tensors_sha256")
+    for name, tensor in files.tensors.items():
+        if name in JUDGED_TENSORS:
+            continue
+        if not isinstance(recorded, dict) or recorded.get(name) != _tensor_digest(tensor):
+            raise InputError(f"digest mismatch at {files.path}: {name} was changed after the network was certified")
+    for claim in ("rate", "rho", "area_norm"):
+        if claim == "rho" and certificate.integrator == "euler":
+            continue
+        stored, actual = files.record.get(claim), getattr(certificate, claim)
+        if not isinstance(stored, int | float) or not math.isclose(stored, actual, abs_tol=CLAIM_TOLERANCE):
+            raise InputError(f"certificate at {files.path} claims {claim} {stored}: its weights give {actual:.9g}")
+    return certificate
+
+
+def load_network(path: str | Path) -> ComboNet:
+    """A saved network, ready to run.
+
+    Args:
+        path: the folder, or its ``model.safetensors``.
+
+    Raises:
+        InputError: if a file is missing, corrupt or does not fit the others. Whether the network is stable is not asked
+            here: see :func:`judge_saved`.
+    """
+    files = _SavedFiles(Path(path))
+    graph, record, tensors = files.graph, files.network, files.tensors
+    layout = AreaLayout(graph.sizes, graph.edges)
+    inputs = input_map(layout, record.routing)
+    weights = {
+        **tensors,
+        "area_weights": layout.pack_area_weights(tensors["area_weights"]),
+        "coupling": layout.pack_coupling(tensors["coupling"]),
+        "input_weights": tensors["input_weights"][inputs.units, inputs.channels],
+    }
+    if record.config.stability == "unconstrained":
+        weights["coupling_back"] = layout.pack_coupling(tensors["coupling"].t())
+    network = ComboNet(
+        graph,
+        record.config,
+        channels=record.channels,
+        classes=record.classes,
+        routing=record.routing,
+        weights=weights,
+    )
+    return network.eval()
+
+
+def export_arrays(network: ComboNet) -> dict[str, NDArray[Any]]:
+    """Weights as NumPy arrays, for other tools.
+
+    ``W``, ``L`` and ``input_weights``, ``input_bias``, ``readout_weights`` are in metric coordinates, where the metric
+    is the identity; with ``metric`` (m, ``(N,)``) original coordinates are ``m_i^(-1/2) W_ij m_j^(1/2)`` (L alike),
+    ``m_i^(-1/2)`` times the input rows and biases, and readout columns times ``m_i^(1/2)``.
+    """
+    with torch.no_grad():
+        arrays = {
+            "W": network.layout.dense_area_weights(network.area_weights),
+            "L": network.dense_coupling(),
+            "metric": network.metric,
+            "input_weights": network.dense_input_weights(),
+            "input_bias": network.input_bias,
+            "readout_weights": network.readout_weights,
+            "readout_bias": network.readout_bias,
+        }
+    result: dict[str, NDArray[Any]] = {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()}
+    result["adjacency"] = np.asarray(network.graph.adjacency())
+    result["sizes"] = np.asarray(network.graph.sizes)
+    result["output_areas"] = np.asarray(network.graph.output_areas)
+    result["dt"], result["tau"] = np.asarray(network.config.dt), np.asarray(network.config.tau)
+    return result

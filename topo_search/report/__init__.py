@@ -1,0 +1,10 @@
+"""What people look at: tables for the terminal and pictures of graphs.
+
+- :func:`comparison_table`, :func:`probe_table`: Rich tables.
+- :func:`draw_graph`: a picture of a graph of areas (the only module that imports matplotlib).
+"""
+
+from topo_search.report.figures import draw_graph
+from topo_search.report.tables import comparison_table, probe_table, verdict
+
+__all__ = ["comparison_table", "draw_graph", "probe_table", "verdict"]

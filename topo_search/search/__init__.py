@@ -1,0 +1,62 @@
+"""The search: space, strategies, fidelity ladder, decisions, study, and what follows.
+
+- :class:`SearchSpace`: what may vary and how a search goes.
+- :class:`Evaluator`, :class:`Request`, :class:`Evaluation`: from a candidate to a score.
+- :class:`Decisions`, :class:`Ladder`, :data:`STRATEGIES`: what is tried next, in a fixed order.
+- :class:`SearchDriver`, :class:`Pool`, :class:`Executor`: running it.
+- :class:`SearchStudy`, :class:`EvaluationLog`, :class:`RunFolder`: what is kept.
+- :func:`rescore`, :func:`compare_winners`: winners against controls.
+- :func:`run_probe`, :func:`search_seconds`: whether the graph matters, and the cost of a search.
+"""
+
+from topo_search.search.after import Comparison, GraphScores, Rescored, compare_winners, control_graphs, rescore
+from topo_search.search.decisions import Decisions, Job
+from topo_search.search.driver import Pool, SearchDriver
+from topo_search.search.evaluate import Evaluator, Request, candidate_network
+from topo_search.search.evaluation_log import EvaluationLog
+from topo_search.search.executor import Executor, Finished
+from topo_search.search.history import Evaluation, History, Proposal, Trial
+from topo_search.search.ladder import Ladder
+from topo_search.search.probe import ProbeResult, RungAgreement, run_probe, search_seconds, signal_and_noise
+from topo_search.search.progress import Progress, ProgressCallback
+from topo_search.search.run_folder import RunFolder
+from topo_search.search.space import SearchSpace
+from topo_search.search.strategies import STRATEGIES, Strategy
+from topo_search.search.study import SearchStudy, open_storage
+
+__all__ = [
+    "STRATEGIES",
+    "Comparison",
+    "Decisions",
+    "Evaluation",
+    "EvaluationLog",
+    "Evaluator",
+    "Executor",
+    "Finished",
+    "GraphScores",
+    "History",
+    "Job",
+    "Ladder",
+    "Pool",
+    "ProbeResult",
+    "Progress",
+    "ProgressCallback",
+    "Proposal",
+    "Request",
+    "Rescored",
+    "RunFolder",
+    "RungAgreement",
+    "SearchDriver",
+    "SearchSpace",
+    "SearchStudy",
+    "Strategy",
+    "Trial",
+    "candidate_network",
+    "compare_winners",
+    "control_graphs",
+    "open_storage",
+    "rescore",
+    "run_probe",
+    "search_seconds",
+    "signal_and_noise",
+]

@@ -1,0 +1,224 @@
+"""Runs a search: hands the decisions' jobs to an executor, keeps what comes back, and loses nothing when it dies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from topo_search.search.decisions import Decisions, Job
+from topo_search.search.evaluate import Request
+from topo_search.search.evaluation_log import EvaluationLog
+from topo_search.search.executor import Executor
+from topo_search.search.history import Evaluation, History, Trial
+from topo_search.search.progress import Progress, ProgressCallback
+from topo_search.search.run_folder import RunFolder
+from topo_search.search.space import SearchSpace
+from topo_search.search.study import SearchStudy
+
+__all__ = ["Pool", "SearchDriver"]
+
+# An evaluation whose worker is lost is tried so many times in a session before the trial fails.
+WORKER_TRIES = 3
+TABLE_SECONDS = 2.0
+
+
+class Pool:
+    """An executor with a memory: known results are not computed again, lost ones are tried again.
+
+    Args:
+        executor: where evaluations run.
+        log: leases and results.
+    """
+
+    def __init__(self, executor: Executor, log: EvaluationLog) -> None:
+        self._executor, self._log = executor, log
+        self._running: dict[int, tuple[Request, str, int, Callable[[Evaluation], None]]] = {}
+        self._ticket = 0
+        self.evaluated = 0
+
+    @property
+    def running(self) -> int:
+        """Evaluations in flight."""
+        return len(self._running)
+
+    @property
+    def full(self) -> bool:
+        """Whether another evaluation would only wait."""
+        return len(self._running) >= self._executor.slots
+
+    def submit(self, request: Request, label: str, done: Callable[[Evaluation], None]) -> None:
+        """Have a request evaluated; ``done`` is called at once where its result is known."""
+        known = self._log.find(request)
+        # A result whose network was to be kept counts only while the network is there.
+        if known is not None and (request.save_to is None or known.failed or Path(request.save_to).is_dir()):
+            done(known)
+            return
+        self._log.start(request, label=label)
+        self._start(request, label, 1, done)
+
+    def _start(self, request: Request, label: str, attempt: int, done: Callable[[Evaluation], None]) -> None:
+        self._ticket += 1
+        self._running[self._ticket] = (request, label, attempt, done)
+        self._executor.submit(self._ticket, request)
+
+    def wait(self) -> None:
+        """Take in every evaluation that ended, at least one."""
+        for finished in self._executor.wait():
+            request, label, attempt, done = self._running.pop(finished.ticket)
+            evaluation = finished.evaluation
+            if evaluation is None:
+                if attempt < WORKER_TRIES:
+                    self._log.start(request, label=label)
+                    self._start(request, label, attempt + 1, done)
+                    continue
+                evaluation = Evaluation.failure("worker lost", finished.detail)
+            self.evaluated += 1
+            self._log.finish(request, evaluation)
+            done(evaluation)
+
+    def run_all(self, requests: Sequence[tuple[Request, str]], on_done: Callable[[int], None]) -> list[Evaluation]:
+        """Evaluate independent requests; results in their order. ``on_done`` is told how many ended."""
+        results: dict[int, Evaluation] = {}
+
+        def keep(index: int) -> Callable[[Evaluation], None]:
+            def done(evaluation: Evaluation) -> None:
+                results[index] = evaluation
+                on_done(len(results))
+
+            return done
+
+        for index, (request, label) in enumerate(requests):
+            while self.full:
+                self.wait()
+            self.submit(request, label, keep(index))
+        while self.running:
+            self.wait()
+        return [results[index] for index in range(len(requests))]
+
+
+class SearchDriver:
+    """One search.
+
+    What is finished is in the study; what is not lies in the evaluation log. A new driver on the same folder makes the
+    same decisions again from these results and goes on where the last one stopped.
+
+    Args:
+        space: the search space.
+        seed: of the search.
+        study: finished trials.
+        log: evaluations that are not part of a finished trial yet.
+        executor: where evaluations run.
+        folder: of the run.
+        on_progress: told what happens.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        seed: int,
+        study: SearchStudy,
+        log: EvaluationLog,
+        executor: Executor,
+        folder: RunFolder,
+        on_progress: ProgressCallback | None = None,
+    ) -> None:
+        self.space, self.seed, self.folder = space, seed, folder
+        self.pool = Pool(executor, log)
+        self._study, self._log, self._on_progress = study, log, on_progress
+        self._stored = study.trials()
+        self.decisions = Decisions(
+            space,
+            seed=seed,
+            recorded={number: trial.proposal for number, trial in self._stored.items()},
+            on_final=self._finalise,
+        )
+        self._table_written = 0.0
+        self._budget = 0
+
+    @property
+    def history(self) -> History:
+        """Trials in view; all of them once the search has run."""
+        return self.decisions.history
+
+    def run(self, budgets: Sequence[int]) -> None:
+        """Run through the budgets, one after the other; each is drained before the next begins."""
+        for budget in budgets:
+            self._budget = budget
+            self.decisions.extend(budget)
+            self._run_budget()
+        self.write_tables()
+
+    def _run_budget(self) -> None:
+        while not self.decisions.finished:
+            while not self.pool.full and not self.decisions.finished and self.decisions.ready():
+                job = self.decisions.next_job()
+                if job is not None:
+                    self._begin(job)
+            self._report()
+            if self.pool.running:
+                self.pool.wait()
+        self._report()
+
+    def request(self, job: Job) -> Request:
+        """What a job asks of a worker."""
+        trial = self.decisions.trials[job.trial]
+        return Request(
+            graph=trial.graph.to_json(),
+            epochs=self.space.ladder.rungs[job.rung],
+            seed=self.seed,
+            checkpoint=str(self.folder.checkpoint(job.trial)),
+        )
+
+    def _begin(self, job: Job) -> None:
+        stored = self._stored.get(job.trial)
+        if stored is not None:
+            self.decisions.result(job, stored.results[job.rung])
+            return
+        label = f"trial {job.trial}, rung {job.rung}"
+        self.pool.submit(self.request(job), label, lambda evaluation: self.decisions.result(job, evaluation))
+
+    def _finalise(self, trial: Trial) -> None:
+        stored = self._stored.get(trial.number)
+        if stored is not None:
+            self.decisions.trials[trial.number] = self.history.trials[trial.number] = stored
+            return
+        requests = [self.request(Job(0, trial.number, rung)) for rung in range(len(trial.results))]
+        attempts = max(1, *(self._log.attempts(request) for request in requests))
+        trial = replace(trial, attempts=attempts)
+        self.decisions.trials[trial.number] = self.history.trials[trial.number] = trial
+        self._study.add(trial)
+        self.folder.checkpoint(trial.number).unlink(missing_ok=True)
+        if time.monotonic() - self._table_written > TABLE_SECONDS:
+            self.write_tables()
+
+    def write_tables(self) -> None:
+        """Write ``trials.csv`` as things stand."""
+        trials = [trial for _, trial in sorted(self.decisions.trials.items())]
+        self.folder.write_trials(trials, self.space.ladder.rungs)
+        self._table_written = time.monotonic()
+
+    def _report(self) -> None:
+        if self._on_progress is None:
+            return
+        trials = self.decisions.trials.values()
+        leaders = self.history.leaderboard()
+        best = leaders[0] if leaders else None
+        reached = [sum(trial.rung >= rung for trial in trials) for rung in range(len(self.space.ladder.rungs))]
+        self._on_progress(
+            Progress(
+                phase="search",
+                done=sum(trial.final for trial in trials),
+                total=self._budget,
+                running=self.pool.running,
+                best=None if best is None else best.score,
+                best_trial=None if best is None else best.number,
+                best_epochs=None if best is None else self.space.ladder.rungs[best.rung],
+                rungs=tuple(reached),
+                evaluated=self.pool.evaluated,
+                failed=sum(trial.failed for trial in trials),
+                known=self.decisions.cache_hits,
+            )
+        )

@@ -1,0 +1,133 @@
+"""From a candidate to a score: a pure function of graph, epochs and seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from topo_search.graph import ModuleGraph
+from topo_search.model import ComboNet, build_network, save_network
+from topo_search.search.history import Evaluation
+from topo_search.search.space import SearchSpace
+from topo_search.tasks import Task
+from topo_search.training import EpochRecord, accuracy, train
+
+__all__ = ["Evaluator", "Request", "candidate_network"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One evaluation that is asked for; plain values, so that it can travel to any worker.
+
+    Attributes:
+        graph: the candidate, as JSON.
+        epochs: fidelity.
+        seed: of network and batches.
+        use_best: judge the parameters of the best epoch on validation data instead of the last.
+        read_test: also read the test part, once, with those parameters.
+        checkpoint: file to take up and leave a checkpoint at, or ``None``.
+        save_to: folder for the trained network and its certificate, or ``None``.
+    """
+
+    graph: str
+    epochs: int
+    seed: int
+    use_best: bool = False
+    read_test: bool = False
+    checkpoint: str | None = None
+    save_to: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Names what is computed: requests of one key have one result."""
+        content = f"{self.graph}|{self.epochs}|{self.seed}|{self.use_best}|{self.read_test}|{self.save_to is not None}"
+        return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def candidate_network(space: SearchSpace, task: Task, graph: ModuleGraph, *, seed: int) -> ComboNet:
+    """The network of a candidate: the one way from a graph to a network for search, training and ablation."""
+    return build_network(
+        graph,
+        space.network,
+        channels=task.channels,
+        classes=task.classes,
+        seed=seed,
+        routing=space.routing,
+    )
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Evaluator:
+    """Evaluates candidates of one space on one task.
+
+    Results do not depend on where or when an evaluation runs, nor on how many others run beside it: every draw is named
+    by the seed, and the reference engine runs on one thread.
+
+    Args:
+        space: the search space.
+        task: its task, loaded.
+        device: where to train.
+        threads: of one evaluation on a CPU; the reference engine's sums depend on it, so searches leave it at 1.
+    """
+
+    def __init__(self, space: SearchSpace, task: Task, *, device: str = "cpu", threads: int = 1) -> None:
+        self.space, self.task, self.device, self.threads = space, task, torch.device(device), threads
+        settings = space.model_dump_json(include={"task", "areas", "network", "training"})
+        self.fingerprint = hashlib.blake2b(settings.encode(), digest_size=12).hexdigest()
+
+    def evaluate(self, request: Request, *, on_epoch: Callable[[EpochRecord], None] | None = None) -> Evaluation:
+        """Train a candidate and score it.
+
+        A training that diverges gives an evaluation with a reason, never an exception.
+
+        Raises:
+            InputError: if the graph does not fit the space or no stable area can be drawn.
+        """
+        graph = ModuleGraph.from_json(request.graph)
+        with _threads(self.threads):
+            network = candidate_network(self.space, self.task, graph, seed=request.seed).to(self.device)
+            run = train(
+                network,
+                self.task,
+                self.space.training,
+                epochs=request.epochs,
+                seed=request.seed,
+                use_best=request.use_best,
+                checkpoint=None if request.checkpoint is None else Path(request.checkpoint),
+                identity=f"{self.fingerprint}:{graph.key}:{request.seed}",
+                on_epoch=on_epoch,
+            )
+            if run.reason:
+                return Evaluation.failure(run.reason, run.detail, seconds=run.seconds)
+            test = accuracy(network, self.task, self.task.test()) if request.read_test else None
+            certificate = save_network(Path(request.save_to), network) if request.save_to is not None else None
+        return Evaluation(
+            score=run.last_accuracy,
+            curve=tuple(record.validation_accuracy for record in run.records),
+            losses=tuple(record.loss for record in run.records),
+            best_epoch=run.best_epoch,
+            parameters=network.n_parameters,
+            seconds=run.seconds,
+            test_accuracy=test,
+            certified=None if certificate is None else certificate.certified,
+            rho=None if certificate is None else certificate.rho,
+        )

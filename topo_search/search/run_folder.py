@@ -1,0 +1,161 @@
+"""What a run leaves on disk, and where."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from topo_search.errors import InputError
+from topo_search.files import write_atomically
+from topo_search.graph import describe
+from topo_search.search.history import Trial
+
+__all__ = ["COMPARISON_COLUMNS", "RunFolder"]
+
+_DESCRIPTORS = (
+    "density",
+    "mean_degree",
+    "degree_std",
+    "max_degree",
+    "hub_share",
+    "modularity",
+    "algebraic_connectivity",
+    "clustering",
+    "input_output_path",
+    "spectral_radius",
+    "cycles",
+    "wiring_cost",
+    "isolated_areas",
+)
+TRIAL_COLUMNS = (
+    "number",
+    "state",
+    "graph_key",
+    "isomorphism_key",
+    "strategy",
+    "operator",
+    "parent",
+    "edges",
+    *_DESCRIPTORS,
+    "rung",
+    "score",
+    "attempts",
+    "seconds",
+    "reason",
+)
+COMPARISON_COLUMNS = ("graph_key", "kind", "seed", "edges", "parameters", "validation_accuracy", "test_accuracy")
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+class RunFolder:
+    """Paths of a run, its lock, and the tables in it.
+
+    Args:
+        path: of the run's folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.space = path / "space.yaml"
+        self.journal = path / "study.journal"
+        self.log = path / "evaluations.jsonl"
+        self.rungs = path / "rungs"
+        self.full = path / "full"
+        self.winners = path / "winners"
+        self.trials = path / "trials.csv"
+        self.comparison = path / "comparison.csv"
+        self.summary = path / "summary.json"
+        self._lock: IO[str] | None = None
+        self._rows: dict[int, list[Any]] = {}
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            InputError: if it cannot be made or written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.rungs.mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(f"output folder {self.path} cannot be made: {error.strerror}") from None
+        if not os.access(self.path, os.W_OK):
+            raise InputError(f"output folder {self.path} cannot be written to: expected a writable folder")
+
+    def lock(self) -> None:
+        """Keep other drivers off this run; the lock goes with the process, however it ends.
+
+        Raises:
+            InputError: if another driver holds it.
+        """
+        file = (self.path / ".lock").open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            owner = file.read().strip() or "another process"
+            file.close()
+            raise InputError(f"run {self.path} is in use by {owner}: expected one driver at a time") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}\n")
+        file.flush()
+        self._lock = file
+
+    def unlock(self) -> None:
+        """Let the next driver in."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def checkpoint(self, trial: int) -> Path:
+        """Where a trial's training is kept between rungs."""
+        return self.rungs / f"{trial}.safetensors"
+
+    def write_trials(self, trials: Iterable[Trial], rungs: Sequence[int]) -> None:
+        """Write ``trials.csv``, one row a proposal in order of proposal."""
+        rows = []
+        for trial in trials:
+            row = self._rows.get(trial.number)
+            if row is None:
+                row = self._trial_row(trial, rungs)
+                if trial.final:
+                    self._rows[trial.number] = row
+            rows.append(row)
+        write_atomically(self.trials, _csv(TRIAL_COLUMNS, rows))
+
+    @staticmethod
+    def _trial_row(trial: Trial, rungs: Sequence[int]) -> list[Any]:
+        described = describe(trial.graph)
+        failure = next((result.reason for result in trial.results if result.failed), "")
+        return [
+            trial.number,
+            trial.state,
+            trial.graph.key,
+            trial.graph.isomorphism_key,
+            trial.proposal.strategy,
+            trial.proposal.operator,
+            " ".join(map(str, trial.proposal.parents)),
+            trial.graph.n_edges,
+            *(f"{described[name]:.6g}" for name in _DESCRIPTORS),
+            rungs[trial.rung] if trial.rung >= 0 else "",
+            "" if trial.score is None else repr(trial.score),
+            trial.attempts,
+            f"{trial.seconds:.3f}",
+            failure,
+        ]
+
+    def write_comparison(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Write ``comparison.csv``."""
+        write_atomically(self.comparison, _csv(COMPARISON_COLUMNS, rows))

@@ -1,0 +1,98 @@
+"""The state of a training in one safetensors file, written whole or not at all and checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from topo_search.errors import InputError
+from topo_search.files import read_bytes, write_atomically
+from topo_search.training.trainer import EpochRecord, Trainer
+
+__all__ = ["restore_checkpoint", "save_checkpoint"]
+
+FORMAT = "topo_search.checkpoint/1"
+
+
+def _digest(tensors: dict[str, Tensor], header: str) -> str:
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_checkpoint(path: Path, trainer: Trainer, *, identity: str) -> None:
+    """Save parameters, the optimiser's moments, the records and the best parameters so far.
+
+    Args:
+        path: file to write, atomically.
+        trainer: to save.
+        identity: names the training (graph, settings, seed); :func:`restore_checkpoint` takes up no other.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in trainer.network.named_parameters():
+        state = trainer.optimiser.state[parameter]
+        tensors[f"parameter.{name}"] = parameter.detach()
+        tensors[f"best.{name}"] = trainer.best_parameters[name]
+        tensors[f"first_moment.{name}"] = state["exp_avg"]
+        tensors[f"second_moment.{name}"] = state["exp_avg_sq"]
+        tensors[f"step.{name}"] = state["step"]
+    tensors = {name: tensor.to("cpu").contiguous() for name, tensor in tensors.items()}
+    header = json.dumps(
+        {
+            "format": FORMAT,
+            "identity": identity,
+            "best_epoch": trainer.best_epoch,
+            "records": [asdict(record) for record in trainer.records],
+        }
+    )
+    write_atomically(path, save(tensors, {"header": header, "sha256": _digest(tensors, header)}))
+
+
+def restore_checkpoint(path: Path, trainer: Trainer, *, identity: str, at_most: int | None = None) -> None:
+    """Bring a fresh trainer to the saved state; going on from there gives the bits of an uninterrupted training.
+
+    Raises:
+        InputError: if the file is missing, corrupt, of another training, further than ``at_most`` epochs, or does not
+            fit the network; the trainer is untouched then.
+    """
+    content = read_bytes(path, "checkpoint")
+    try:
+        tensors = load(content)
+        # The header of a safetensors file: eight bytes of length, then JSON.
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+        header: dict[str, Any] = json.loads(metadata["header"])
+        intact = metadata["sha256"] == _digest(tensors, metadata["header"]) and header["format"] == FORMAT
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"checkpoint at {path} is corrupt: expected a safetensors file ({error})") from None
+    if not intact:
+        raise InputError(f"checkpoint at {path} is corrupt: its digest does not match its content")
+    if header["identity"] != identity:
+        raise InputError(f"checkpoint at {path} belongs to another training: expected {identity}")
+    if at_most is not None and len(header["records"]) > at_most:
+        raise InputError(f"checkpoint at {path} holds {len(header['records'])} epochs: expected at most {at_most}")
+    for name, parameter in trainer.network.named_parameters():
+        saved = tensors.get(f"parameter.{name}")
+        if saved is None or saved.shape != parameter.shape:
+            raise InputError(f"checkpoint at {path} does not fit the network: {name} has another shape")
+    with torch.no_grad():
+        for name, parameter in trainer.network.named_parameters():
+            parameter.copy_(tensors[f"parameter.{name}"])
+            trainer.best_parameters[name] = tensors[f"best.{name}"].to(parameter.device)
+            trainer.optimiser.state[parameter] = {
+                "step": tensors[f"step.{name}"],
+                "exp_avg": tensors[f"first_moment.{name}"].to(parameter.device),
+                "exp_avg_sq": tensors[f"second_moment.{name}"].to(parameter.device),
+            }
+    trainer.best_epoch = header["best_epoch"]
+    trainer.records = [EpochRecord(**record) for record in header["records"]]

@@ -1,0 +1,113 @@
+"""The one training loop: from a network and a task to a curve, a verdict and the best parameters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from topo_search.errors import InputError
+from topo_search.model import ComboNet
+from topo_search.tasks import Task
+from topo_search.training.checkpoint import restore_checkpoint, save_checkpoint
+from topo_search.training.config import TrainingConfig
+from topo_search.training.trainer import DivergedError, EpochRecord, Trainer
+
+__all__ = ["TrainingRun", "train"]
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """How a training went.
+
+    Attributes:
+        records: one an epoch, from the first, also where the training was taken up from a checkpoint.
+        reason: ``diverged``, or empty.
+        detail: where it diverged.
+        best_epoch: epoch of the best validation accuracy, the first of equals; 0 if none ended.
+        seconds: spent now, without what a checkpoint saved.
+        resumed_from: epochs taken from the checkpoint.
+    """
+
+    records: tuple[EpochRecord, ...]
+    reason: str
+    detail: str
+    best_epoch: int
+    seconds: float
+    resumed_from: int
+
+    @property
+    def last_accuracy(self) -> float:
+        """Validation accuracy after the last epoch."""
+        return self.records[-1].validation_accuracy
+
+    @property
+    def best_accuracy(self) -> float:
+        """Validation accuracy after the best epoch."""
+        return self.records[self.best_epoch - 1].validation_accuracy
+
+
+def train(
+    network: ComboNet,
+    task: Task,
+    config: TrainingConfig,
+    *,
+    epochs: int,
+    seed: int,
+    use_best: bool = False,
+    checkpoint: Path | None = None,
+    identity: str = "",
+    checkpoint_every: int | None = None,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+) -> TrainingRun:
+    """Train a network in place.
+
+    Args:
+        network: to train.
+        task: data; the test part is not touched.
+        config: settings; schedules run over ``config.epochs``.
+        epochs: where to stop, at most ``config.epochs``; a shorter training is the beginning of the full one.
+        seed: of the order of batches.
+        use_best: leave the parameters of the best epoch on validation data in the network, not the last.
+        checkpoint: file that is taken up when it is there and is of this training, and written at the end (a corrupt
+            one is made again: the result is the same, only later).
+        identity: names the training in the checkpoint.
+        checkpoint_every: also write it after every so many epochs.
+        on_epoch: called after each epoch.
+
+    Raises:
+        ValueError: if ``epochs`` is outside 1 .. ``config.epochs``.
+    """
+    if not 1 <= epochs <= config.epochs:
+        raise ValueError(f"epochs must lie in 1 .. {config.epochs}, got {epochs}")
+    begin = time.perf_counter()
+    trainer = Trainer(network, task, config, seed=seed)
+    if checkpoint is not None and checkpoint.exists():
+        try:
+            restore_checkpoint(checkpoint, trainer, identity=identity, at_most=epochs)
+        except InputError:
+            checkpoint.unlink()
+    resumed = trainer.epochs_done
+    reason = detail = ""
+    try:
+        while trainer.epochs_done < epochs:
+            record = trainer.train_epoch()
+            if on_epoch is not None:
+                on_epoch(record)
+            if checkpoint is not None and checkpoint_every and trainer.epochs_done % checkpoint_every == 0:
+                save_checkpoint(checkpoint, trainer, identity=identity)
+    except DivergedError as error:
+        reason, detail = "diverged", str(error)
+    if not reason and checkpoint is not None and trainer.epochs_done > resumed:
+        save_checkpoint(checkpoint, trainer, identity=identity)
+    if use_best and trainer.best_epoch:
+        trainer.use_best()
+    return TrainingRun(
+        records=tuple(trainer.records),
+        reason=reason,
+        detail=detail,
+        best_epoch=trainer.best_epoch,
+        seconds=time.perf_counter() - begin,
+        resumed_from=resumed,
+    )
