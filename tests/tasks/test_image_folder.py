@@ -104,12 +104,11 @@ def test_test_images_are_not_opened_before_test(zoo, what):
         task.test()
 
 
-def test_test_folder_may_be_missing_until_test(zoo):
+def test_missing_test_folder_is_noticed_at_once(zoo):
     folder, _ = zoo
     (folder / "zoo/test").rename(folder / "zoo/later")
-    task = load(folder)
-    with pytest.raises(InputError, match=r"expected a folder of class folders: .*zoo/test"):
-        task.test()
+    with pytest.raises(InputError, match=r"expected the test part at .*zoo/test"):
+        load(folder)
 
 
 def test_classes_must_agree(zoo):
@@ -150,6 +149,7 @@ def test_missing_trees(tmp_path):
     with pytest.raises(InputError, match=r"image_folder: expected train/<class>/\* and test/<class>/\* in .*zoo"):
         load(tmp_path)
     (tmp_path / "zoo/train").mkdir(parents=True)
+    (tmp_path / "zoo/test").mkdir()
     with pytest.raises(InputError, match="expected at least one class folder, found none"):
         load(tmp_path)
     (tmp_path / "zoo/train/ant").mkdir()

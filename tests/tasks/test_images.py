@@ -69,14 +69,18 @@ def test_idx_rows_and_scaled_down(mnist_tree):
         load("seq_mnist", folder, image_size=29)
 
 
-@pytest.mark.parametrize("what", ["missing", "poisoned"])
-def test_idx_test_files_are_not_opened_before_test(mnist_tree, what):
+@pytest.mark.parametrize("name", ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+def test_missing_idx_test_files_are_noticed_at_once(mnist_tree, name):
+    folder = mnist_tree()
+    (folder / "MNIST/raw" / name).unlink()
+    with pytest.raises(InputError, match=name):
+        load("seq_mnist", folder)
+
+
+def test_idx_test_files_are_not_opened_before_test(mnist_tree):
     folder = mnist_tree()
     for path in (folder / "MNIST/raw").glob("t10k-*"):
-        if what == "missing":
-            path.unlink()
-        else:
-            path.write_bytes(b"poison")
+        path.write_bytes(b"poison")
     task = load("seq_mnist", folder)
     task.batch(task.train)
     task.batch(task.validation)
@@ -186,11 +190,18 @@ def test_cifar_rows_have_the_colour_fastest(cifar_binary_tree):
 
 def test_cifar_test_file_is_not_opened_before_test(cifar_binary_tree):
     folder = cifar_binary_tree[0]
-    (folder / "cifar-10-batches-bin/test_batch.bin").unlink()
+    (folder / "cifar-10-batches-bin/test_batch.bin").write_bytes(b"poison")
     task = load("seq_cifar10", folder)
     task.batch(task.train)
-    with pytest.raises(InputError, match=r"cannot read .*test_batch\.bin: No such file"):
+    with pytest.raises(InputError, match=r"truncated file.*test_batch\.bin"):
         task.test()
+
+
+def test_missing_cifar_test_file_is_noticed_at_once(cifar_binary_tree):
+    folder = cifar_binary_tree[0]
+    (folder / "cifar-10-batches-bin/test_batch.bin").unlink()
+    with pytest.raises(InputError, match=r"expected the test part at .*test_batch\.bin"):
+        load("seq_cifar10", folder)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +245,7 @@ def test_cifar_prefers_its_binary_version(cifar_binary_tree, write_images):
 
 def test_only_the_images_asked_for_are_decoded(tmp_path, write_images):
     write_images(tmp_path / "cifar10", CIFAR10_CLASSES, per_class=6, size=(32, 32), parts=("train",))
+    (tmp_path / "cifar10/test").mkdir()
     options = {"train_size": 20, "validation_size": 10}
     kept = load("seq_cifar10", tmp_path, **options)
     needed = {i.numpy().tobytes() for part in (kept.train, kept.validation) for i in part.inputs}

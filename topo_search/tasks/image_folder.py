@@ -34,6 +34,8 @@ def load_image_folder(config: TaskConfig, data_dir: Path, download: bool) -> Tas
             f"{config.name}: expected train/<class>/* and test/<class>/* in {root}; a relative folder is looked for in "
             "--data-dir or TOPO_SEARCH_DATA"
         )
+    if not (root / "test").is_dir():
+        raise InputError(f"{config.name}: expected the test part at {root / 'test'}, found no folder there")
     listing = list_images(root / "train")
     source = ImageSource(
         label=f"image folder {root.name}{' (grey)' if config.grey else ''}",

@@ -47,11 +47,15 @@ def load_idx_task(
     folder = data_dir / dataset / "raw"
     if download:
         download_idx(dataset, folder)
+    train = _open_idx(folder, "train", config.name)
+    # The test part is read at the end of a search; that it is not there must be known at its beginning.
+    for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        _require_idx(folder, name, config.name)
     source = ImageSource(
         label=label,
         classes=_CLASSES,
         max_value=255,
-        train=_open_idx(folder, "train", config.name),
+        train=train,
         open_test=partial(_open_idx, folder, "t10k", config.name),
         permuted=permuted,
     )
@@ -96,6 +100,9 @@ def load_cifar10(config: TaskConfig, data_dir: Path, download: bool) -> Task:
         InputError: Files missing or corrupt, or sizes larger than available.
     """
     binary, folders = data_dir / BATCHES_FOLDER, data_dir / "cifar10"
+    test = binary / TEST_FILE if binary.is_dir() else folders / "test"
+    if (binary.is_dir() or folders.is_dir()) and not test.exists():
+        raise InputError(f"{config.name}: expected the test part at {test}, found nothing there")
     if binary.is_dir():
         source = ImageSource(
             label="sequential CIFAR-10",

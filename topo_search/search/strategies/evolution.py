@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from topo_search.graph import GraphConstraints, GraphError, crossover, mutate
+from topo_search.graph import OPERATORS, GraphConstraints, GraphError, crossover, mutate
 from topo_search.search.history import History, Proposal, Trial
 from topo_search.search.space import SearchConfig
 from topo_search.search.strategies.random import draw_family
@@ -29,8 +29,7 @@ class EvolutionStrategy:
 
     def __init__(self, constraints: GraphConstraints, config: SearchConfig) -> None:
         self.constraints, self.config = constraints, config.evolution
-        # Graph operators that only some spaces can use (hub sizes) are skipped by mutate itself.
-        self.operators = dict(self.config.operators)
+        self.operators = {**dict.fromkeys(OPERATORS, 1.0), **self.config.operators}
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposal:
         """A starting graph while the population fills, then a child."""
@@ -50,7 +49,7 @@ class EvolutionStrategy:
         changes = int(rng.geometric(1 / (1 + self.config.mutations))) - (1 if operator else 0)
         try:
             for _ in range(changes):
-                mutation = mutate(graph, self.constraints, rng, weights=self.operators or None)
+                mutation = mutate(graph, self.constraints, rng, weights=self.operators)
                 graph, operator = mutation.graph, operator or mutation.operator
         except GraphError:
             # No operator applies: the space holds this graph alone, or nearly so.

@@ -1,0 +1,29 @@
+"""The commands as functions with typed results: what the command line calls, and what a notebook calls.
+
+- :func:`evolve`, :func:`resume`, :func:`is_finished`: searching; :class:`SearchResult`, :class:`Winner`.
+- :func:`probe`, :func:`estimate_cost`: before searching; :class:`SearchCost`.
+- :func:`train`: one graph in full; :class:`TrainResult`, :class:`TrainedGraph`.
+- :func:`certify`, :func:`load`, :func:`export`: saved networks.
+"""
+
+from topo_search.api.probing import SearchCost, estimate_cost, probe
+from topo_search.api.saved import certify, export, load
+from topo_search.api.searching import SearchResult, Winner, evolve, is_finished, resume
+from topo_search.api.training import TrainedGraph, TrainResult, train
+
+__all__ = [
+    "SearchCost",
+    "SearchResult",
+    "TrainResult",
+    "TrainedGraph",
+    "Winner",
+    "certify",
+    "estimate_cost",
+    "evolve",
+    "export",
+    "is_finished",
+    "load",
+    "probe",
+    "resume",
+    "train",
+]

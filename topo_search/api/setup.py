@@ -1,0 +1,195 @@
+"""What every function of the interface does first: resolve the space, check what was given, load the data."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from topo_search.config import apply_overrides, load_space, parse_space, read_space_file
+from topo_search.errors import InputError
+from topo_search.executors import ProcessExecutor, SerialExecutor
+from topo_search.graph import make_family
+from topo_search.search import STRATEGIES, Evaluator, Executor, SearchSpace, candidate_network
+from topo_search.seeds import generator
+from topo_search.tasks import Task, load_task
+
+__all__ = [
+    "Setup",
+    "Space",
+    "check_budget",
+    "check_new_folder",
+    "check_seed",
+    "new_folder_path",
+    "prepare",
+    "without_password",
+]
+
+Space = str | Path | SearchSpace
+"""Name of a shipped space, a YAML file, or the space itself."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that an evaluation needs, checked.
+
+    Attributes:
+        space: the search space, resolved.
+        task: its data; a network of the space fits them.
+        workers: evaluations side by side.
+        device: ``cpu`` or ``cuda``.
+        data_dir: where workers find the data, as given.
+    """
+
+    space: SearchSpace
+    task: Task
+    workers: int
+    device: str
+    data_dir: Path | None
+
+    @contextlib.contextmanager
+    def executor(self) -> Iterator[Executor]:
+        """Where evaluations run: this process for one worker, else processes."""
+        executor: Executor
+        if self.workers == 1:
+            executor = SerialExecutor(Evaluator(self.space, self.task, device=self.device))
+        else:
+            executor = ProcessExecutor(self.space, workers=self.workers, data_dir=self.data_dir, device=self.device)
+        try:
+            yield executor
+        finally:
+            executor.close()
+
+
+def prepare(
+    space: Space,
+    *,
+    overrides: Sequence[str] = (),
+    strategy: str | None = None,
+    workers: int | None = None,
+    most_workers: int | None = None,
+    device: str = "cpu",
+    data_dir: str | Path | None = None,
+    download: bool = False,
+) -> Setup:
+    """Resolve and check what was given; nothing is written.
+
+    Args:
+        space: name, file or space.
+        overrides: ``key=value`` entries put into it.
+        strategy: only this one, whatever the space says.
+        workers: one a core where not given.
+        most_workers: more would idle.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        data_dir: where data sets lie.
+        download: fetch the data set where it is missing.
+
+    Raises:
+        InputError: if anything given is wrong.
+    """
+    resolved = _resolve_space(space, overrides, strategy)
+    count = _workers(workers)
+    chosen = _device(device)
+    task = _load_checked_task(resolved, data_dir, download)
+    return Setup(
+        space=resolved,
+        task=task,
+        workers=count if most_workers is None else min(count, most_workers),
+        device=chosen,
+        data_dir=None if data_dir is None else Path(data_dir),
+    )
+
+
+def _available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _workers(workers: int | None) -> int:
+    if workers is None:
+        return _available_cores()
+    if workers < 1:
+        raise InputError(f"workers must be at least 1, got {workers}")
+    return workers
+
+
+def check_seed(seed: int) -> int:
+    """The seed, if it is an integer from 0; else InputError."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed must be an integer from 0, got {seed!r}")
+    return seed
+
+
+def _device(device: str) -> str:
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda is not available here: expected cpu or auto")
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"device must be auto, cpu or cuda, got {device!r}")
+    return device
+
+
+def _resolve_space(space: Space, overrides: Sequence[str], strategy: str | None) -> SearchSpace:
+    if isinstance(space, SearchSpace):
+        values = apply_overrides(space.model_dump(mode="json"), overrides)
+        resolved = parse_space(values, where=f"search space {space.name}")
+    else:
+        resolved = load_space(space, overrides=overrides)
+    if strategy is not None:
+        if strategy not in STRATEGIES:
+            raise InputError(f"unknown strategy {strategy!r}: expected one of {', '.join(sorted(STRATEGIES))}")
+        search = resolved.search.model_copy(update={"strategies": {strategy: 1.0}})
+        resolved = resolved.model_copy(update={"search": search})
+    unknown = sorted(set(resolved.search.strategies) - set(STRATEGIES))
+    if unknown:
+        raise InputError(f"unknown strategies {unknown}: expected some of {', '.join(sorted(STRATEGIES))}")
+    return resolved
+
+
+def _load_checked_task(space: SearchSpace, data_dir: str | Path | None, download: bool) -> Task:
+    """The task, and the certainty that a network of this space can be made for it."""
+    task = load_task(space.task, data_dir=data_dir, download=download)
+    graph = make_family("all_to_all", space.constraints, generator(0, "check"), ignore_budget=True)
+    candidate_network(space, task, graph, seed=0)
+    return task
+
+
+def check_new_folder(path: Path) -> None:
+    """Raise InputError unless a folder is new or empty."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"output folder {path} is a file: expected a new or empty folder")
+    if (path / "space.yaml").exists():
+        values, _ = read_space_file(path / "space.yaml")
+        name = values.get("name", "unknown")
+        raise InputError(f"output folder {path} holds a run of space {name!r}: resume it, or give another --out")
+    if path.is_dir() and any(path.iterdir()):
+        raise InputError(f"output folder {path} is not empty: expected a new or empty folder")
+
+
+def new_folder_path(name: str) -> Path:
+    """``outputs/<name>-<date>-<short id>``."""
+    today = datetime.datetime.now(tz=datetime.UTC).strftime("%Y%m%d")
+    return Path("outputs") / f"{name}-{today}-{secrets.token_hex(3)}"
+
+
+def without_password(url: str) -> str:
+    """A storage URL fit for a file that others read."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+
+
+def check_budget(budget: int) -> int:
+    """The budget, if it is an integer from 1; else InputError."""
+    if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
+        raise InputError(f"budget must be an integer from 1, got {budget!r}")
+    return budget
