@@ -180,11 +180,9 @@ def _show_search(result: SearchResult, as_json: bool) -> None:
 
         _print_json(read_json(result.folder / "summary.json", "summary"))
     else:
-        from rich.console import Console
+        from topo_search.report import comparison_table, result_console, verdict
 
-        from topo_search.report import comparison_table, verdict
-
-        console = Console()
+        console = result_console()
         if result.comparison is not None:
             console.print(comparison_table(result.comparison))
             console.print(verdict(result.comparison), highlight=False)
@@ -269,11 +267,9 @@ def probe(
     if as_json:
         _print_json(result.as_dict())
         return
-    from rich.console import Console
+    from topo_search.report import probe_table, result_console
 
-    from topo_search.report import probe_table
-
-    console = Console()
+    console = result_console()
     console.print(probe_table(result))
     first = result.rungs[0]
     matters = "graphs matter here" if result.ratio >= 2 else "graphs hardly matter here"

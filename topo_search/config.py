@@ -162,7 +162,7 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
 
     Args:
         values: entries of a space; not changed.
-        overrides: such as ``training.epochs=12``, or ``stability=unconstrained`` where the bare name is unique.
+        overrides: such as ``training.batch_size=32``, or ``stability=unconstrained`` where the bare name is unique.
 
     Raises:
         InputError: if an override is not ``key=value``, its key is unknown or ambiguous, or its value is not YAML.
@@ -171,7 +171,7 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
-            raise InputError(f"--set {override}: expected key=value, for example training.epochs=12")
+            raise InputError(f"--set {override}: expected key=value, for example training.batch_size=32")
         place = _resolve_key(key.strip())
         try:
             value = yaml.load(text, Loader=_StrictLoader)

@@ -31,7 +31,9 @@ def make(layout, *, channels=3, steps=7, batch=5, dtype=torch.float64, seed=0):
     }
 
 
-def compare(layout, integrator, activation, *, all_states, free=False, saturation=None, seed=0, tolerance=1e-11, **shape):
+def compare(
+    layout, integrator, activation, *, all_states, free=False, saturation=None, seed=0, tolerance=1e-11, **shape
+):
     tensors = {k: v.requires_grad_() for k, v in make(layout, seed=seed, **shape).items()}
     back = None
     if free:
@@ -61,9 +63,8 @@ def compare(layout, integrator, activation, *, all_states, free=False, saturatio
     names = list(tensors)
     ours = torch.autograd.grad((actual * weights).sum(), [tensors[n] for n in names], allow_unused=True)
     theirs = torch.autograd.grad((expected * weights).sum(), [tensors[n] for n in names], allow_unused=True)
-    for name, mine, truth in zip(names, ours, theirs, strict=True):
-        truth = torch.zeros_like(tensors[name]) if truth is None else truth
-        mine = torch.zeros_like(tensors[name]) if mine is None else mine
+    for name, our, their in zip(names, ours, theirs, strict=True):
+        mine, truth = (torch.zeros_like(tensors[name]) if g is None else g for g in (our, their))
         scale = max(1.0, float(truth.abs().max())) if truth.numel() else 1.0
         assert torch.allclose(mine, truth, rtol=0, atol=tolerance * 10 * scale), name
 
@@ -133,6 +134,17 @@ def test_all_states_end_with_the_last():
     tensors = make(layout)
     dynamics = Dynamics(layout, "cayley", 0.1, "relu")
     assert torch.equal(rollout(dynamics, all_states=True, **tensors)[-1], rollout(dynamics, **tensors))
+
+
+@pytest.mark.parametrize("integrator", ["cayley", "euler"])
+@pytest.mark.parametrize("steps", [1, 63, 64, 65, 200])
+def test_without_gradients_the_loop_forgets_and_gives_the_same_bits(integrator, steps):
+    layout = NETWORKS["mixed"]
+    tensors = make(layout, steps=steps, dtype=torch.float32)
+    dynamics = Dynamics(layout, integrator, 0.1, "relu")
+    kept = rollout(dynamics, **tensors)
+    with torch.no_grad():
+        assert torch.equal(rollout(dynamics, **tensors), kept)
 
 
 def test_a_step_at_hand_gives_the_same_states():

@@ -3,7 +3,9 @@
 import torch
 
 
-def plain_loop(inputs, input_weights, bias, area, coupling, *, integrator, h, activation, saturation=None, initial=None):
+def plain_loop(
+    inputs, input_weights, bias, area, coupling, *, integrator, h, activation, saturation=None, initial=None
+):
     """All states ``(T, B, N)``; ``area`` and ``coupling`` are dense ``(N, N)`` matrices."""
     n = area.shape[0]
     identity = torch.eye(n, dtype=area.dtype)

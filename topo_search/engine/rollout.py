@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
+import torch
 from torch import Tensor
 
 from topo_search.engine.integrators import Integrator, cayley_step
@@ -11,6 +13,9 @@ from topo_search.engine.layout import AreaLayout
 from topo_search.engine.reference import Activation, cayley_rollout, euler_rollout
 
 __all__ = ["Dynamics", "rollout"]
+
+# Steps kept at a time where no gradient will be asked for: evaluating long sequences then needs little memory.
+SEGMENT = 64
 
 
 @dataclass(frozen=True)
@@ -72,30 +77,23 @@ def rollout(
         if step is None:
             lower = dynamics.layout.dense_coupling(forward)
             step = cayley_step(lower - lower.t(), dynamics.h)
-        return cayley_rollout(
-            inputs,
-            input_weights,
-            bias,
-            area_weights,
-            step,
-            layout=dynamics.layout,
-            h=dynamics.h,
-            activation=dynamics.activation,
-            saturation=saturation,
-            initial=initial,
-            all_states=all_states,
-        )
-    return euler_rollout(
-        inputs,
-        input_weights,
-        bias,
-        area_weights,
-        forward,
-        -forward if backward is None else backward,
+        run = partial(cayley_rollout, step=step)
+    else:
+        run = partial(euler_rollout, forward=forward, backward=-forward if backward is None else backward)
+    run = partial(
+        run,
+        input_weights=input_weights,
+        bias=bias,
+        area_weights=area_weights,
         layout=dynamics.layout,
         h=dynamics.h,
         activation=dynamics.activation,
         saturation=saturation,
-        initial=initial,
-        all_states=all_states,
     )
+    if torch.is_grad_enabled() or all_states:
+        return run(inputs, initial=initial, all_states=all_states)
+    first, *others = inputs.split(SEGMENT)
+    state = run(first, initial=initial)
+    for part in others:
+        state = run(part, initial=state)
+    return state

@@ -38,8 +38,11 @@ def euler_cap(area_norm: float, h: float) -> float:
 def project_to_cap(layout: AreaLayout, packed: Tensor, cap: float, *, margin: float = 1e-4) -> None:
     """Scale a packed coupling in place so that its norm is at most ``(1 - margin) cap``.
 
-    The margin covers rounding in float32: the certificate is computed in float64 from the stored weights.
+    The margin covers rounding in float32: the certificate is computed in float64 from the stored weights. A coupling
+    that is not finite is left as it is: it has no norm, and the next loss shows that the training diverged.
     """
+    if not bool(torch.isfinite(packed).all()):
+        return
     limit = (1 - margin) * cap
     norm = float(coupling_norm(layout, packed))
     if norm > limit:

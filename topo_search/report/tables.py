@@ -6,14 +6,18 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.table import Table
 
 from topo_search.search import Comparison, GraphScores, ProbeResult
 
-__all__ = ["comparison_table", "duration", "probe_table", "verdict"]
+__all__ = ["comparison_table", "duration", "probe_table", "result_console", "verdict"]
+
+# Wide enough for every table where the output is a file or a pipe, which have no width of their own.
+PLAIN_WIDTH = 120
 
 KINDS = {
-    "random": "random graphs, same number of edges",
+    "random": "random, same number of edges",
     "rewired": "rewired winner, same degrees",
     "global_workspace": "global workspace",
     "all_edges": "all allowed edges",
@@ -30,6 +34,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def result_console() -> Console:
+    """A console on standard output."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+
+
 def _spread(values: Sequence[float]) -> str:
     if not values:
         return "diverged"
@@ -44,11 +54,10 @@ def comparison_table(comparison: Comparison) -> Table:
     The spread of a single graph is over seeds; that of several graphs is over the graphs' means.
     """
     table = Table(title="Full training on fresh seeds; the test part was read once for each", title_justify="left")
-    for column, justify in (("graph", "left"), ("edges", "right"), ("parameters", "right")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    table.add_column("validation", justify="right")
-    table.add_column("test, mean ± sd", justify="right")
-    table.add_column("n")
+    table.add_column("graph", no_wrap=True)
+    for column in ("edges", "parameters", "validation", "test, mean ± sd"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("n", no_wrap=True)
     for entry in comparison.of_kind("winner"):
         _add(table, f"winner {entry.rank}", [entry])
     for kind, label in KINDS.items():

@@ -72,6 +72,8 @@ class SearchStudy:
 
     def __init__(self, storage: BaseStorage, name: str, *, space: SearchSpace) -> None:
         self.space = space
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             self.study = optuna.create_study(
                 storage=storage,
@@ -97,6 +99,9 @@ class SearchStudy:
             # The journal and the database drivers raise what they like; all of it means that the study is unreadable.
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"study {name!r} cannot be read: its storage is corrupt or not ours ({reason})") from None
+        finally:
+            # Optuna greets every new study on standard error; a notebook's own setting is put back.
+            optuna.logging.set_verbosity(verbosity)
         self._strategies = CategoricalDistribution(labels["strategies"])
         self._operators = CategoricalDistribution(labels["operators"])
 

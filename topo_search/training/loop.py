@@ -78,6 +78,7 @@ def train(
 
     Raises:
         ValueError: if ``epochs`` is outside 1 .. ``config.epochs``.
+        InputError: if ``checkpoint`` is a folder.
     """
     if not 1 <= epochs <= config.epochs:
         raise ValueError(f"epochs must lie in 1 .. {config.epochs}, got {epochs}")
@@ -87,6 +88,8 @@ def train(
         try:
             restore_checkpoint(checkpoint, trainer, identity=identity, at_most=epochs)
         except InputError:
+            if checkpoint.is_dir():
+                raise
             checkpoint.unlink()
     resumed = trainer.epochs_done
     reason = detail = ""

@@ -1,0 +1,323 @@
+import csv
+import json
+import shutil
+
+import pytest
+from safetensors.torch import load_file, save_file
+from support.tiny import tiny_space
+
+from topo_search import __version__
+from topo_search.cli import main
+from topo_search.config import space_to_yaml
+
+
+def run(monkeypatch, capsys, *arguments):
+    """Exit status, standard output and standard error of a command, run in this process."""
+    monkeypatch.setattr("sys.argv", ["topo_search", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    captured = capsys.readouterr()
+    return caught.value.code or 0, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def space_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("space") / "tiny.yaml"
+    path.write_text(space_to_yaml(tiny_space()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, space_file):
+    """A finished run of 12 candidates with one worker."""
+    from topo_search import evolve
+
+    folder = tmp_path_factory.mktemp("run") / "finished"
+    evolve(space_file, budget=12, workers=1, out=folder)
+    return folder
+
+
+@pytest.fixture
+def winner(finished, tmp_path):
+    return shutil.copytree(finished / "winners" / "1", tmp_path / "winner")
+
+
+def read_rows(path, without=()):
+    with path.open() as file:
+        return [{k: v for k, v in row.items() if k not in without} for row in csv.DictReader(file)]
+
+
+def test_evolve_leaves_what_the_documentation_says(finished):
+    assert {path.name for path in finished.iterdir()} >= {
+        "space.yaml",
+        "study.journal",
+        "trials.csv",
+        "winners",
+        "comparison.csv",
+        "summary.json",
+    }
+    assert {path.name for path in (finished / "winners" / "1").iterdir()} == {
+        "graph.json",
+        "graph.graphml",
+        "model.safetensors",
+        "certificate.json",
+        "metrics.json",
+    }
+    trials = read_rows(finished / "trials.csv")
+    assert [int(row["number"]) for row in trials] == list(range(12))
+    assert {row["state"] for row in trials} == {"COMPLETE"}
+    kinds = [row["kind"] for row in read_rows(finished / "comparison.csv")]
+    assert set(kinds) == {"winner", "random", "rewired", "global_workspace", "all_edges"}
+
+
+def test_evolve_from_the_command_line_with_two_workers_gives_the_same_bits(
+    monkeypatch, capsys, tmp_path, space_file, finished
+):
+    folder = tmp_path / "two"
+    status, out, err = run(
+        monkeypatch, capsys, "evolve", "--space", space_file, "--budget", 12, "--workers", 2, "--out", folder, "--json"
+    )
+    assert status == 0
+    assert json.loads(out)["complete"] == 12
+    assert str(folder) in err
+    assert "search 12/12" in err
+    ours, theirs = (read_rows(path / "trials.csv", without=("seconds",)) for path in (folder, finished))
+    assert ours == theirs
+    assert (folder / "comparison.csv").read_bytes() == (finished / "comparison.csv").read_bytes()
+    models = [path / "winners" / "1" / "model.safetensors" for path in (folder, finished)]
+    assert models[0].read_bytes() == models[1].read_bytes()
+
+
+def test_a_finished_run_says_so_and_can_be_extended(monkeypatch, capsys, tmp_path, finished):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    status, _, err = run(monkeypatch, capsys, "resume", folder)
+    assert (status, "is finished" in err) == (0, True)
+    before = read_rows(folder / "trials.csv")
+    status, out, _ = run(monkeypatch, capsys, "resume", folder, "--budget", 15, "--workers", 1, "--quiet")
+    assert status == 0
+    after = read_rows(folder / "trials.csv")
+    assert after[:12] == before
+    assert len(after) == 15
+    assert "winner 1" in out
+
+
+def test_evolve_table_shows_winners_and_controls(monkeypatch, capsys, tmp_path, space_file):
+    status, out, _ = run(
+        monkeypatch, capsys, "evolve", "--space", space_file, "--budget", 4, "--workers", 1, "--out", tmp_path / "r"
+    )
+    assert status == 0
+    for text in (
+        "winner 1",
+        "random, same number of edges",
+        "global workspace",
+        "all allowed edges",
+        "n = 2 seeds",
+        "certified",
+    ):
+        assert text in " ".join(out.split())
+
+
+def test_strategy_random_is_random_only(monkeypatch, capsys, tmp_path, space_file):
+    status, _, _ = run(
+        monkeypatch,
+        capsys,
+        *("evolve", "--space", space_file, "--budget", 5, "--workers", 1, "--out", tmp_path / "r"),
+        *("--strategy", "random", "--quiet"),
+    )
+    assert status == 0
+    assert {row["strategy"] for row in read_rows(tmp_path / "r" / "trials.csv")} == {"random"}
+
+
+def test_dry_run_prints_the_space_and_the_cost_and_writes_nothing(monkeypatch, capsys, tmp_path, space_file):
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = run(monkeypatch, capsys, "evolve", "--space", space_file, "--dry-run", "--workers", 1)
+    assert status == 0
+    assert "name: tiny" in out
+    assert "a search of 200 candidates with 1 workers: about" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_probe_prints_signal_noise_and_tau(monkeypatch, capsys, space_file):
+    status, out, _ = run(monkeypatch, capsys, "probe", "--space", space_file, "--workers", 1, "--json", "--quiet")
+    assert status == 0
+    result = json.loads(out)
+    assert result["graphs"] == 4
+    assert [rung["epochs"] for rung in result["rungs"]] == [1, 2, 3]
+    status, out, _ = run(monkeypatch, capsys, "probe", "--space", space_file, "--workers", 1, "--quiet")
+    assert "signal / noise" in out
+
+
+def test_train_a_family_and_a_winner(monkeypatch, capsys, tmp_path, space_file, finished):
+    graphs = ["global_workspace", finished / "winners" / "1", finished / "winners" / "1" / "graph.graphml"]
+    for index, graph in enumerate(graphs):
+        folder = tmp_path / str(index)
+        status, out, _ = run(
+            monkeypatch,
+            capsys,
+            *("train", "--space", space_file, "--graph", graph, "--seeds", 2, "--workers", 1, "--out", folder),
+            *("--json", "--quiet"),
+        )
+        assert status == 0
+        assert [run_["certified"] for run_ in json.loads(out)["runs"]] == [True, True]
+        assert run(monkeypatch, capsys, "certify", folder / "seed-0")[0] == 0
+
+
+def test_the_unconstrained_control_is_refused(monkeypatch, capsys, tmp_path, space_file):
+    status, out, _ = run(
+        monkeypatch,
+        capsys,
+        *("train", "--space", space_file, "--graph", "all_to_all", "--seeds", 1, "--workers", 1, "--quiet"),
+        *("--set", "stability=unconstrained", "--out", tmp_path / "t"),
+    )
+    assert status == 0
+    assert "not certified" in out
+    status, out, _ = run(monkeypatch, capsys, "certify", tmp_path / "t" / "seed-0")
+    assert status == 1
+    assert "not negative feedback" in out
+
+
+def test_a_training_that_diverges_is_a_failed_run(monkeypatch, capsys, tmp_path, space_file):
+    status, out, _ = run(
+        monkeypatch,
+        capsys,
+        *("train", "--space", space_file, "--graph", "ring", "--seeds", 1, "--workers", 1, "--quiet"),
+        *("--set", "divergence_loss=0.001", "--out", tmp_path / "t"),
+    )
+    assert (status, "FAIL, diverged" in out) == (1, True)
+
+
+def test_certify_says_what_holds(monkeypatch, capsys, winner):
+    status, out, _ = run(monkeypatch, capsys, "certify", winner)
+    assert (status, out.startswith("certified: factor 0.9")) == (0, True)
+    status, out, _ = run(monkeypatch, capsys, "certify", winner / "model.safetensors", "--json")
+    assert (status, json.loads(out)["certified"]) == (0, True)
+
+
+def test_certify_refuses_a_tampered_network_with_status_1(monkeypatch, capsys, winner):
+    import hashlib
+
+    tensors = load_file(winner / "model.safetensors")
+    tensors["area_weights"] *= 10
+    save_file(tensors, winner / "model.safetensors")
+    assert run(monkeypatch, capsys, "certify", winner)[0] == 2
+    record = json.loads((winner / "certificate.json").read_text())
+    record["model_sha256"] = hashlib.sha256((winner / "model.safetensors").read_bytes()).hexdigest()
+    (winner / "certificate.json").write_text(json.dumps(record))
+    status, out, _ = run(monkeypatch, capsys, "certify", winner)
+    assert (status, out.startswith("not certified: ")) == (1, True)
+
+
+def test_export_writes_arrays_adjacency_and_picture(monkeypatch, capsys, tmp_path, winner):
+    import numpy as np
+
+    from topo_search import load
+
+    status, _, _ = run(monkeypatch, capsys, "export", winner, "--out", tmp_path / "out")
+    assert status == 0
+    adjacency = np.loadtxt(tmp_path / "out" / "adjacency.csv", delimiter=",")
+    network = load(winner)
+    assert (adjacency == network.graph.adjacency()).all()
+    with np.load(tmp_path / "out" / "network.npz", allow_pickle=False) as arrays:
+        assert np.allclose(arrays["L"], -arrays["L"].T)
+        assert arrays["W"].shape == (24, 24)
+    assert "<svg" in (tmp_path / "out" / "graph.svg").read_text()
+
+
+@pytest.mark.parametrize("what", ["spaces", "tasks", "strategies", "families"])
+def test_list_gives_names(monkeypatch, capsys, what):
+    status, out, _ = run(monkeypatch, capsys, "list", what, "--json")
+    names = json.loads(out)
+    assert status == 0
+    assert names == sorted(names)
+    expected = {"spaces": "digits", "tasks": "seq_mnist", "strategies": "evolution", "families": "global_workspace"}
+    assert expected[what] in names
+    assert expected[what] in run(monkeypatch, capsys, "list", what)[1]
+
+
+def test_doctor_finds_nothing_wrong(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = run(monkeypatch, capsys, "doctor")
+    assert (status, "FAIL" in out) == (0, False)
+    assert json.loads(run(monkeypatch, capsys, "doctor", "--json")[1])["engine"]["ok"]
+
+
+def test_version_and_help(monkeypatch, capsys):
+    assert run(monkeypatch, capsys, "--version")[1].strip() == __version__
+    for command in ("evolve", "resume", "probe", "train", "certify", "export", "list", "dashboard", "doctor"):
+        status, out, _ = run(monkeypatch, capsys, command, "--help")
+        assert (status, "Example: python -m topo_search" in " ".join(out.split())) == (0, True), command
+
+
+BAD_INPUT = {
+    "unknown command": (["evolv"], "No such command"),
+    "unknown option": (["evolve", "--budgt", "3"], "No such option"),
+    "negative budget": (["evolve", "--budget", "-5"], "budget must be an integer from 1, got -5"),
+    "zero budget": (["evolve", "--budget", "0"], "budget must be an integer from 1, got 0"),
+    "budget that is no number": (["evolve", "--budget", "many"], "Invalid value for '--budget'"),
+    "seed that is no integer": (["evolve", "--seed", "1.5"], "Invalid value for '--seed'"),
+    "negative seed": (["evolve", "--seed", "-1"], "seed must be an integer from 0, got -1"),
+    "no workers": (["evolve", "--workers", "0"], "workers must be at least 1, got 0"),
+    "unknown space": (["evolve", "--space", "digts"], "no search space 'digts'"),
+    "unknown strategy": (["evolve", "--strategy", "magic"], "unknown strategy 'magic': expected one of evolution"),
+    "unknown device": (["evolve", "--device", "tpu"], "device must be auto, cpu or cuda, got 'tpu'"),
+    "no cuda": (["evolve", "--device", "cuda"], "device cuda is not available here"),
+    "unknown override": (["evolve", "--set", "epohcs=3"], "did you mean 'epochs'"),
+    "override of a bad value": (["evolve", "--set", "training.epochs=0"], "training.epochs"),
+    "no areas": (["evolve", "--set", "areas=[]"], "got 0 areas"),
+    "unknown family in the space": (
+        ["evolve", "--set", "search.random=[{family: clique}]"],
+        "unknown family 'clique': expected one of",
+    ),
+    "output unreachable": (
+        ["evolve", "--set", "edges.forbidden_roles=[[input, hidden], [input, output]]"],
+        "no valid graph exists",
+    ),
+    "edge budget below the need": (["evolve", "--set", "max_edges=2"], "max_edges must be at least 5"),
+    "unknown task": (["evolve", "--set", "task.name=imagenet"], "unknown task 'imagenet'"),
+    "channel that is not there": (["evolve", "--set", "areas.0.channels=[8]"], "sees channels [8]"),
+    "missing data folder": (
+        ["evolve", "--space", "seq_mnist", "--data-dir", "NOWHERE"],
+        "train-images-idx3-ubyte",
+    ),
+    "data where a file is": (
+        ["evolve", "--space", "seq_mnist", "--data-dir", "FILE"],
+        "expected a folder, found a file",
+    ),
+    "output folder is a file": (["evolve", "--out", "FILE"], "is a file: expected a new or empty folder"),
+    "output folder of another run": (["evolve", "--out", "RUN"], "holds a run of space 'tiny': resume it"),
+    "output folder with something else": (["evolve", "--out", "FULL"], "is not empty"),
+    "bad storage": (["evolve", "--storage", "nosuchdb://x"], "cannot be opened"),
+    "resume of nothing": (["resume", "NOWHERE"], "is not a run"),
+    "resume with less": (["resume", "RUN", "--budget", "3"], "budget 3 is below the run's 12"),
+    "train without a graph": (["train"], "Missing option '--graph'"),
+    "train an unknown family": (["train", "--graph", "clique"], "no graph 'clique': expected a file or one of"),
+    "train a corrupt graph": (["train", "--graph", "FILE"], ""),
+    "train a graph of another space": (["train", "--graph", "RUN/winners/1"], "does not fit space digits"),
+    "no seeds": (["train", "--graph", "ring", "--seeds", "0"], "seeds must be at least 1"),
+    "certify nothing": (["certify", "NOWHERE"], "no saved network at"),
+    "certify a run": (["certify", "RUN"], "no model at"),
+    "export nothing": (["export", "NOWHERE"], "no saved network at"),
+    "unknown list": (["list", "planets"], "unknown list 'planets': expected one of spaces"),
+    "dashboard of nothing": (["dashboard", "NOWHERE"], "is not a run"),
+    "port out of range": (["dashboard", "RUN", "--port", "99999"], "Invalid value for '--port'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_line_and_status_2(monkeypatch, capsys, tmp_path, finished, case):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TOPO_SEARCH_DATA", raising=False)
+    (tmp_path / "FILE").write_text("something")
+    (tmp_path / "FULL").mkdir()
+    (tmp_path / "FULL" / "thing").write_text("something")
+    shutil.copytree(finished, tmp_path / "RUN")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    arguments, message = BAD_INPUT[case]
+    status, out, err = run(monkeypatch, capsys, *arguments)
+    assert status == 2, err
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("error: ")
+    assert message in err
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before, "bad input must leave everything as it was"

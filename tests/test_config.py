@@ -1,0 +1,140 @@
+import pytest
+from support.tiny import tiny_space
+
+from topo_search.config import apply_overrides, load_space, shipped_spaces, space_to_yaml
+from topo_search.errors import InputError
+
+MINIMAL = """
+name: small
+task: {name: digits}
+areas:
+  - {role: input, size: 4}
+  - {role: hidden, size: 4, count: 2}
+  - {role: output, size: 4}
+"""
+
+
+def write(tmp_path, text):
+    path = tmp_path / "space.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", shipped_spaces())
+def test_shipped_spaces_are_valid_and_named_after_their_file(name):
+    assert load_space(name).name == name
+
+
+def test_a_resolved_space_reads_back_the_same(tmp_path):
+    space = tiny_space(network={"dt": 0.1, "recipes": {64: {"density": 0.01, "magnitude": 5.0}}})
+    path = write(tmp_path, space_to_yaml(space, {"seed": 3}))
+    assert load_space(path) == space
+
+
+BAD_FILES = {
+    "typo": (MINIMAL + "training: {epoch: 3}", r"training.epoch: unknown entry; did you mean 'epochs'\?"),
+    "unknown section": (MINIMAL + "trainings: {}", r"trainings: unknown entry; did you mean 'training'\?"),
+    "typo in a list": (MINIMAL.replace("count", "cuont"), r"areas.1.cuont: unknown entry; did you mean 'count'\?"),
+    "missing": ("name: x\ntask: {name: digits}", "areas: missing entry"),
+    "no areas": ("name: x\ntask: {name: digits}\nareas: []", "areas: expected at least one area, got 0 areas"),
+    "no input": (MINIMAL.replace("input", "hidden"), "areas: expected at least one area of role input"),
+    "no output": (MINIMAL.replace("role: output", "role: hidden"), "areas: expected at least one area of role output"),
+    "role": (MINIMAL.replace("role: input", "role: inptu"), "areas.0.role"),
+    "zero units": (MINIMAL.replace("input, size: 4", "input, size: 0"), "areas.0.size.*greater than or equal to 1"),
+    "half a unit": (MINIMAL.replace("input, size: 4", "input, size: 4.5"), "areas.0.size"),
+    "channels of a hidden area": (
+        MINIMAL.replace("hidden, size: 4", "hidden, size: 4, channels: [0]"),
+        "areas.1: channels are given to an area of role hidden",
+    ),
+    "negative epochs": (
+        MINIMAL + "training: {epochs: -3}",
+        "training.epochs: input should be greater than or equal to 1, got -3",
+    ),
+    "nan": (MINIMAL + "training: {learning_rate: .nan}", "training.learning_rate"),
+    "budget below need": (MINIMAL + "edges: {max_edges: 0}", "max_edges must be at least 1"),
+    "output unreachable": (
+        MINIMAL + "edges: {forbidden_roles: [[input, hidden], [input, output]]}",
+        "no valid graph exists",
+    ),
+    "forbidden pair out of range": (MINIMAL + "edges: {forbidden_pairs: [[0, 9]]}", "9"),
+    "family": (MINIMAL + "search: {random: [{family: clique}]}", "unknown family 'clique'"),
+    "operator": (MINIMAL + "search: {evolution: {operators: {fly: 1}}}", "unknown operators"),
+    "rungs fall": (MINIMAL + "ladder: {rungs: [4, 2]}", "rungs must be increasing"),
+    "rungs too long": (MINIMAL + "ladder: {rungs: [4, 99]}", "ladder.rungs end at 99 epochs: expected at most"),
+    "dt above tau": (MINIMAL + "network: {dt: 2.0}", "dt must not exceed tau"),
+    "arm": (MINIMAL + "network: {stability: safe}", "network.stability"),
+    "arm and integrator": (
+        MINIMAL + "network: {stability: continuous, integrator: cayley}",
+        "stability continuous runs with integrator euler",
+    ),
+    "schedule without cuts": (MINIMAL + "training: {schedule: step}", "schedule step needs cuts"),
+    "path in a name": (MINIMAL.replace("name: small", "name: ../../up"), "name"),
+    "repeated key": (MINIMAL + "training: {epochs: 3, epochs: 4}", "the key 'epochs' stands twice"),
+    "alias": (MINIMAL + "training: &a {epochs: 3}\nladder: *a", "aliases are not used here"),
+    "not yaml": ("name: [", "line 1: not YAML"),
+    "python tag": ("name: !!python/object/apply:os.system ['true']", "not YAML"),
+    "a list": ("- a\n- b", "expected a mapping"),
+    "empty": ("", "expected a mapping"),
+    "binary": ("\x00\x01", "not YAML"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_spaces_are_one_line_with_the_place(tmp_path, case):
+    text, message = BAD_FILES[case]
+    path = write(tmp_path, text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_space(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_several_problems_are_counted(tmp_path):
+    path = write(tmp_path, MINIMAL + "training: {epochs: 0, batch_size: 0, lr: 1}")
+    with pytest.raises(InputError, match=r"\(and 2 more\)"):
+        load_space(path)
+
+
+def test_a_space_that_is_not_there_names_those_that_are():
+    with pytest.raises(InputError, match=r"no search space 'digts': expected a YAML file or one of .*digits"):
+        load_space("digts")
+
+
+def test_a_folder_is_no_space(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        load_space(tmp_path)
+
+
+def test_overrides_by_path_by_name_and_into_lists():
+    space = load_space("digits", overrides=["training.epochs=48", "stability=continuous", "areas.0.size=8"])
+    assert space.training.epochs == 48
+    assert space.network.stability == "continuous"
+    assert space.constraints.areas[0].size == 8
+    assert load_space("digits", overrides=["rungs=[1, 2]"]).ladder.rungs == (1, 2)
+    assert load_space("digits", overrides=["edges.max_edges=null"]).edges.max_edges is None
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epochs", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("epohcs=3", r"unknown entry; did you mean 'epochs'\?"),
+        ("seeds=3", "the name stands for several entries, expected after.seeds or probe.seeds"),
+        ("training.epochs=[", "expected a YAML value"),
+        ("training.epochs=many", "training.epochs: input should be a valid integer"),
+        ("training.epochs.more=1", "epochs is a value, expected a section"),
+        ("areas.77.size=3", "'77' is not one of the 6 entries of the list"),
+        ("nonsense.entry=3", "unknown entry"),
+    ],
+)
+def test_bad_overrides_are_one_line(override, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load_space("digits", overrides=[override])
+    assert "\n" not in str(caught.value)
+
+
+def test_overrides_leave_the_values_as_they_were():
+    values = {"training": {"epochs": 3}}
+    apply_overrides(values, ["training.epochs=9"])
+    assert values == {"training": {"epochs": 3}}
