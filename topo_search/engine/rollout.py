@@ -92,7 +92,7 @@ def rollout(
     )
     if torch.is_grad_enabled() or all_states:
         return run(inputs, initial=initial, all_states=all_states)
-    first, *others = inputs.split(SEGMENT)
+    first, *others = torch.split(inputs, SEGMENT)
     state = run(first, initial=initial)
     for part in others:
         state = run(part, initial=state)
