@@ -93,7 +93,7 @@ def test_the_factor_follows_the_largest_area():
     assert certificate.area_norm == pytest.approx(0.9)
     assert certificate.rho == pytest.approx(1 - 0.2 * 0.1, abs=1e-6)
     weights[7:9, 7:9] *= 0.99 / 0.9 * 1.02
-    refused(replace(network, area_weights=weights), "an area does not contract")
+    refused(replace(network, area_weights=weights), "expected below 1")
 
 
 def test_time_is_counted_in_time_constants():
@@ -117,7 +117,8 @@ def test_scaled_coupling_with_kept_steps_is_remarked_and_certified():
         assert certificate.rho == pytest.approx(1 - 0.2 * 0.1, abs=1e-6)
 
 
-@pytest.mark.parametrize("factor", [1e8, 1e17, 1e30])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("factor", [1e8, 1e17, 1e30, 1e160])
 def test_coupling_beyond_what_can_be_inverted_never_raises(factor):
     network = make()
     certificate = certify_matrices(replace(network, coupling=factor * network.coupling))
@@ -148,6 +149,8 @@ def tampered_steps():
     }
 
 
+# A warning on standard error beside the one line of a refusal would be noise.
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", list(tampered_steps()))
 def test_orthogonal_steps_that_are_not_of_the_coupling_are_refused(name):
     certificate = refused(replace(make(), steps=tampered_steps()[name]), "not Cayley steps of the coupling")
@@ -171,17 +174,17 @@ def test_one_changed_entry_of_the_steps_is_refused():
 
 def test_the_factor_pays_for_the_defect_of_the_steps():
     network = make(area_norm=0.99)
-    certificate = certify_matrices(replace(network, steps=(1 + 4e-6) * network.steps))
+    certificate = certify_matrices(replace(network, steps=(1 + 6e-8) * network.steps))
     assert certificate.certified
-    assert certificate.rho >= (1 + 4e-6) * (1 - 0.2 * 0.01) - 1e-12
+    assert certificate.rho >= (1 + 6e-8) * (1 - 0.2 * 0.01) - 1e-12
     # Where the contraction is weaker than the defect nothing is certified.
-    weak = make(area_norm=1 - 1e-5)
+    weak = make(area_norm=1 - 1e-7)
     assert certify_matrices(weak).certified
-    refused(replace(weak, steps=(1 + 4e-6) * weak.steps), "factor")
+    refused(replace(weak, steps=(1 + 6e-8) * weak.steps), "factor")
 
 
 def test_steps_that_expand_by_more_than_the_areas_contract_are_not_certified():
-    certificate = refused(make(area_norm=1.0000001), "an area does not contract")
+    certificate = refused(make(area_norm=1.0000001), "expected below 1")
     assert certificate.rho > 1
 
 
@@ -249,7 +252,7 @@ def test_weights_that_only_look_stable_are_refused():
     released = one_area(2.0)
     mirrored = replace(released, area_weights=released.area_weights.T.copy())
     for network in (released, mirrored, one_area(2.1)):
-        refused(network, "does not contract")
+        refused(network, "expected below 1")
 
 
 def test_weights_that_pass_an_elementwise_check_are_refused():
@@ -258,7 +261,7 @@ def test_weights_that_pass_an_elementwise_check_are_refused():
     for integrator in ("cayley", "euler"):
         network = replace(make(integrator=integrator), sizes=(12,), edges=(), area_weights=weights)
         network = replace(network, coupling=np.zeros((12, 12)), steps=np.eye(12) if integrator == "cayley" else None)
-        certificate = refused(network, "does not contract")
+        certificate = refused(network, "expected below 1")
         assert certificate.rate < -1e3
         assert certificate.rho > 1
 

@@ -184,10 +184,10 @@ def refusal(folder: Path) -> str:
 
 
 EDITS = {
-    "area_weights scaled": ("area_weights", lambda w: w * 10, "does not contract"),
-    "area_weights scaled a little": ("area_weights", lambda w: w * 1.02, "area_weights was changed"),
-    "area_weights scaled down": ("area_weights", lambda w: w * 0.5, "area_weights was changed"),
-    "area_weights transposed": ("area_weights", lambda w: w.t(), "area_weights was changed"),
+    "area_weights scaled": ("area_weights", lambda w: w * 10, "expected below 1"),
+    "area_weights scaled a little": ("area_weights", lambda w: w * 1.02, "area_weights changed"),
+    "area_weights scaled down": ("area_weights", lambda w: w * 0.5, "area_weights changed"),
+    "area_weights transposed": ("area_weights", lambda w: w.t(), "area_weights changed"),
     "area_weights full": ("area_weights", lambda w: w + 0.01, "different areas"),
     "steps of another network": ("coupling_steps", lambda q: torch.eye(len(q)), "not Cayley steps"),
     "steps transposed": ("coupling_steps", lambda q: q.t(), "not Cayley steps"),
@@ -199,19 +199,19 @@ EDITS = {
     "coupling gone": ("coupling", torch.zeros_like, "not Cayley steps"),
     "coupling transposed": ("coupling", lambda b: b.t(), "no edge"),
     "coupling made skew": ("coupling", lambda b: b - b.t(), "no edge"),
-    "metric": ("metric", lambda m: m * 2, "metric was changed"),
+    "metric": ("metric", lambda m: m * 2, "metric changed"),
     "metric negative": ("metric", lambda m: -m, "positive metric"),
-    "input weights": ("input_weights", lambda w: w * 1.0001, "input_weights was changed"),
-    "biases": ("input_bias", lambda b: b * 0, "input_bias was changed"),
-    "readout": ("readout_weights", lambda w: w.flip(0), "readout_weights was changed"),
-    "readout biases": ("readout_bias", lambda b: b.flip(0), "readout_bias was changed"),
+    "input weights": ("input_weights", lambda w: w * 1.0001, "input_weights changed"),
+    "biases": ("input_bias", lambda b: b * 0, "input_bias changed"),
+    "readout": ("readout_weights", lambda w: w.flip(0), "readout_weights changed"),
+    "readout biases": ("readout_bias", lambda b: b.flip(0), "readout_bias changed"),
     "NaN in the coupling": ("coupling", lambda b: b.index_fill(0, torch.tensor([5]), float("nan")), "NaN"),
     "infinity in the areas": ("area_weights", lambda w: w / 0, "NaN or infinity"),
     "NaN in the readout": ("readout_bias", lambda b: b * float("nan"), "NaN"),
     "another shape": ("readout_bias", lambda b: torch.cat([b, b]), "expected readout_bias of floats (2,)"),
     "one axis less": ("coupling", lambda b: b.reshape(-1), "expected coupling"),
     "integers": ("input_bias", lambda b: b.int(), "expected input_bias of floats"),
-    "other precision": ("area_weights", lambda w: w.double() * 1.0000001, "was changed"),
+    "other precision": ("area_weights", lambda w: w.double() * 1.0000001, "changed after"),
 }
 
 
@@ -270,7 +270,7 @@ def test_judging_reads_no_claim(saved):
 
     change(saved, "area_weights", lambda w: w * 10, rewrite=True)
     edit_record(saved, partial(lie, certified=True, area_norm=0.1, rho=0.5, rate=0.9, reason=""))
-    assert "does not contract" in refusal(saved)
+    assert "expected below 1" in refusal(saved)
 
 
 @pytest.mark.parametrize("claim", ["rho", "rate", "area_norm"])
@@ -472,20 +472,12 @@ def test_flipped_exponents_of_the_coupling_are_refused_even_with_a_new_digest(na
         assert refusal(saved), entry
 
 
-def test_flipped_low_bits_of_the_coupling_do_no_harm_that_a_certificate_could_miss(saved):
-    # Judged by mathematics, not by digest: what is certified must still be orthogonal, with its factor.
+def test_any_flipped_bit_of_the_coupling_is_refused_even_with_a_new_digest(saved):
+    # Too little for mathematics to see: the digests of the tensors notice what is no change of strength.
     content = (saved / "model.safetensors").read_bytes()
-    before = judge_saved(saved)
     rng = np.random.default_rng(2)
-    certified = 0
     for name in ("coupling", "coupling_steps"):
         places = data_ranges(content)[name]
         for _ in range(60):
-            flip(saved, content, places[4 * int(rng.integers(len(places) // 4))], 1, rewrite=True)
-            certificate = judge_saved(saved)
-            if certificate.certified:
-                certified += 1
-                step = load_file(saved / "model.safetensors")["coupling_steps"].double().numpy()
-                assert np.linalg.norm(step, 2) * (1 - 0.2 * (1 - certificate.area_norm)) <= certificate.rho
-                assert certificate.rho == pytest.approx(before.rho, abs=1e-5)
-    assert certified > 0
+            flip(saved, content, places[int(rng.integers(len(places)))], 1 << int(rng.integers(8)), rewrite=True)
+            assert refusal(saved)

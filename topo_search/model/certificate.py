@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -38,7 +37,11 @@ Matrix = NDArray[np.float64]
 MARGIN = 1e-9
 # Step matrices are stored in float32: the largest defect of orthogonality that rounding explains, with room.
 STEP_TOLERANCE = 1e-5
-# Coupling recovered from float32 step matrices: relative residual that rounding explains, with room.
+# They are made in float64 and rounded: an entry of the step of the very coupling differs by half a unit in the last
+# place, 6e-8 at most.
+ROUNDING_TOLERANCE = 1.2e-7
+# Coupling recovered from float32 step matrices: relative residual that rounding explains, with room. A coupling whose
+# strength differs by less is not one that was rescaled.
 RECOVERY_TOLERANCE = 1e-3
 
 
@@ -211,28 +214,43 @@ def _steps_defect(steps: Matrix, skew: Matrix, h: float, defect: float) -> tuple
     """
     if defect > STEP_TOLERANCE:
         return f"coupling_steps are not orthogonal: defect {defect:.3g}, at most {STEP_TOLERANCE:g} is rounding", ""
+    if _is_step_of(steps, skew, h):
+        return "", ""
+    strength = _relative_strength(steps, skew, h)
+    if strength is None:
+        return "coupling_steps are not Cayley steps of the coupling: one of the two was changed", ""
+    return "", f"coupling has {1 / strength:.6g} times the strength that coupling_steps execute; certified at both"
+
+
+def _is_step_of(steps: Matrix, skew: Matrix, h: float) -> bool:
+    """Whether a float32 step matrix is the Cayley step of this very coupling."""
     identity = np.eye(len(skew))
-    different = "coupling_steps are not Cayley steps of the coupling: one of the two was changed"
     # NumPy's solvers, not SciPy's: these judge tampered matrices too and must not print warnings about them.
-    with suppress(np.linalg.LinAlgError):
+    try:
         expected = 2 * np.linalg.inv(identity - 0.5 * h * skew) - identity
-        if np.abs(steps - expected).max() <= STEP_TOLERANCE:
-            return "", ""
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.abs(steps - expected).max() <= ROUNDING_TOLERANCE)
+
+
+def _relative_strength(steps: Matrix, skew: Matrix, h: float) -> float | None:
+    """The factor c for which the steps are those of ``c K``, clearly other than 1; ``None`` where there is none."""
+    identity = np.eye(len(skew))
+    largest = float(np.abs(skew).max())
     try:
         recovered = (2 / h) * np.linalg.solve((steps + identity).T, (steps - identity).T).T
     except np.linalg.LinAlgError:
-        return different, ""
-    largest = float(np.abs(skew).max())
+        return None
     if largest == 0:
-        return different, ""
+        return None
     shape = skew / largest
     amount = float(np.sum(recovered * shape)) / float(np.sum(shape * shape))
     residual = float(np.linalg.norm(recovered - amount * shape))
     # Written so that a NaN from a near-singular solve is refused.
     if not (amount > 0 and residual <= RECOVERY_TOLERANCE * float(np.linalg.norm(recovered)) < math.inf):
-        return different, ""
+        return None
     strength = amount / largest
-    return "", f"coupling has {1 / strength:.6g} times the strength that coupling_steps execute; certified at both"
+    return strength if abs(strength - 1) > RECOVERY_TOLERANCE else None
 
 
 def _euler_largest_dt(area_norm: float, coupling_norm: float, tau: float) -> float:
@@ -298,7 +316,7 @@ def certify_matrices(network: NetworkMatrices) -> Certificate:
             f"at most {area_rate:.4g} could be borne"
         )
     if not reason and area_norm >= 1:
-        reason = f"an area does not contract: its weights have norm {area_norm:.6g}, expected below 1"
+        reason = f"the weights of an area have norm {area_norm:.6g}: expected below 1"
     if not reason and not rho < 1:
         reason = (
             f"forward Euler at dt {network.dt:g} is not certified: factor {rho:.6g} a step at coupling norm "

@@ -38,8 +38,6 @@ from topo_search.model.config import NetworkConfig
 __all__ = ["export_arrays", "judge_saved", "load_network", "save_network"]
 
 FORMAT = "topo_search.certificate/1"
-# A Cayley certificate holds for any coupling, so these two are judged by mathematics, not by digest.
-JUDGED_TENSORS = ("coupling", "coupling_steps")
 # Recorded and recomputed claims are float64 of the same weights: they may differ by the linear algebra library alone.
 CLAIM_TOLERANCE = 1e-6
 
@@ -114,6 +112,12 @@ class _SavedFiles:
         if float(self.tensors["metric"].min()) <= 0:
             raise InputError(f"model at {self.path} cannot be judged: expected a positive metric")
 
+    def changed_tensors(self) -> set[str]:
+        """Names of the tensors that are not those that the certificate was made from."""
+        recorded = self.record.get("tensors_sha256")
+        known = recorded if isinstance(recorded, dict) else {}
+        return {name for name, tensor in self.tensors.items() if known.get(name) != _tensor_digest(tensor)}
+
     def matrices(self) -> NetworkMatrices:
         """The stored weights as the certificate sees them: the step matrix as stored, not made anew."""
         config = self.network.config
@@ -182,7 +186,7 @@ def save_network(folder: Path, network: ComboNet) -> Certificate:
             **certificate.as_dict(),
             "format": FORMAT,
             "model_sha256": sha256(content),
-            "tensors_sha256": {n: _tensor_digest(t) for n, t in tensors.items() if n not in JUDGED_TENSORS},
+            "tensors_sha256": {name: _tensor_digest(tensor) for name, tensor in tensors.items()},
             "network": record.model_dump(mode="json"),
             "graph_key": network.graph.key,
         },
@@ -209,12 +213,12 @@ def judge_saved(path: str | Path) -> Certificate:
         return certificate
     if files.record.get("graph_key") != files.graph.key:
         raise InputError(f"digest mismatch at {files.path}: graph.json is not the graph that certificate.json names")
-    recorded = files.record.get("tensors_sha256")
-    for name, tensor in files.tensors.items():
-        if name in JUDGED_TENSORS:
-            continue
-        if not isinstance(recorded, dict) or recorded.get(name) != _tensor_digest(tensor):
-            raise InputError(f"digest mismatch at {files.path}: {name} was changed after the network was certified")
+    changed = files.changed_tensors()
+    # A Cayley certificate holds at any strength of the coupling: rescaled, alone or with its steps, it is no fault.
+    rescaled = changed == {"coupling"} and bool(certificate.notes)
+    if changed and not rescaled and changed != {"coupling", "coupling_steps"}:
+        names = ", ".join(sorted(changed))
+        raise InputError(f"digest mismatch at {files.path}: {names} changed after the network was certified")
     for claim in ("rate", "rho", "area_norm"):
         if claim == "rho" and certificate.integrator == "euler":
             continue

@@ -83,7 +83,9 @@ def restore_checkpoint(path: Path, trainer: Trainer, *, identity: str, at_most: 
         raise InputError(f"checkpoint at {path} holds {len(header['records'])} epochs: expected at most {at_most}")
     for name, parameter in trainer.network.named_parameters():
         saved = tensors.get(f"parameter.{name}")
-        if saved is None or saved.shape != parameter.shape:
+        rest = [tensors.get(f"{kind}.{name}") for kind in ("best", "first_moment", "second_moment")]
+        fits = all(part is not None and part.shape == parameter.shape for part in (saved, *rest))
+        if not fits or f"step.{name}" not in tensors:
             raise InputError(f"checkpoint at {path} does not fit the network: {name} has another shape")
     with torch.no_grad():
         for name, parameter in trainer.network.named_parameters():
