@@ -65,7 +65,9 @@ class _Lines:
             return
         self.phase, self.printed = progress.phase, now
         text = ", ".join(part for part in (_details(progress), speed) if part)
-        self.console.print(f"{progress.phase} {progress.done}/{progress.total}  {text}".rstrip(), highlight=False)
+        self.console.print(
+            f"{progress.phase} {progress.done}/{progress.total}  {text}".rstrip(), highlight=False, soft_wrap=True
+        )
 
 
 @contextmanager
