@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 
+import optuna
 import pytest
 from safetensors.torch import load_file, save_file
 from support.tiny import tiny_space
@@ -223,6 +224,39 @@ def test_export_writes_arrays_adjacency_and_picture(monkeypatch, capsys, tmp_pat
     assert "<svg" in (tmp_path / "out" / "graph.svg").read_text()
 
 
+def test_a_probe_of_networks_that_diverge_is_a_failed_run(monkeypatch, capsys, space_file):
+    status, _, err = run(
+        monkeypatch,
+        capsys,
+        *("probe", "--space", space_file, "--workers", 1, "--quiet", "--set", "divergence_loss=0.001"),
+    )
+    assert (status, "only 0 of 4 graphs could be trained (diverged)" in err) == (1, True)
+
+
+def test_a_run_killed_before_it_wrote_anything_can_be_begun_again(monkeypatch, capsys, tmp_path, space_file):
+    folder = tmp_path / "run"
+    (folder / "rungs").mkdir(parents=True)
+    (folder / ".lock").touch()
+    status, _, _ = run(
+        monkeypatch,
+        capsys,
+        *("evolve", "--space", space_file, "--budget", 3, "--workers", 1, "--out", folder, "--quiet"),
+    )
+    assert status == 0
+
+
+def test_a_study_in_a_database_is_searched_and_resumed(monkeypatch, capsys, tmp_path, space_file, finished):
+    folder, storage = tmp_path / "run", f"sqlite:///{tmp_path}/study.db"
+    arguments = ("--workers", 1, "--quiet")
+    begin = ("evolve", "--space", space_file, "--budget", 6, "--out", folder, "--storage", storage)
+    assert run(monkeypatch, capsys, *begin, *arguments)[0] == 0
+    assert run(monkeypatch, capsys, "resume", folder, "--budget", 12, *arguments)[0] == 0
+    stored = optuna.load_study(study_name="run", storage=storage)
+    assert len(stored.trials) == 12
+    first = read_rows(finished / "trials.csv", without=("seconds",))[:6]
+    assert read_rows(folder / "trials.csv", without=("seconds",))[:6] == first
+
+
 @pytest.mark.parametrize("what", ["spaces", "tasks", "strategies", "families"])
 def test_list_gives_names(monkeypatch, capsys, what):
     status, out, _ = run(monkeypatch, capsys, "list", what, "--json")
@@ -287,6 +321,11 @@ BAD_INPUT = {
     "output folder of another run": (["evolve", "--out", "RUN"], "holds a run of space 'tiny': resume it"),
     "output folder with something else": (["evolve", "--out", "FULL"], "is not empty"),
     "bad storage": (["evolve", "--storage", "nosuchdb://x"], "cannot be opened"),
+    "study that exists": (["evolve", "--storage", "sqlite:///db.sqlite", "--out", "taken"], "study 'taken' exists"),
+    "resume of an unknown study": (
+        ["resume", "RUN", "--budget", "20", "--storage", "sqlite:///db.sqlite"],
+        "unknown study 'finished'",
+    ),
     "resume of nothing": (["resume", "NOWHERE"], "is not a run"),
     "resume with less": (["resume", "RUN", "--budget", "3"], "budget 3 is below the run's 12"),
     "train without a graph": (["train"], "Missing option '--graph'"),
@@ -311,6 +350,7 @@ def test_bad_input_is_one_line_and_status_2(monkeypatch, capsys, tmp_path, finis
     (tmp_path / "FULL").mkdir()
     (tmp_path / "FULL" / "thing").write_text("something")
     shutil.copytree(finished, tmp_path / "RUN")
+    optuna.create_study(study_name="taken", storage="sqlite:///db.sqlite")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     arguments, message = BAD_INPUT[case]
     status, out, err = run(monkeypatch, capsys, *arguments)

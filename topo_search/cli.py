@@ -251,19 +251,24 @@ def probe(
     Example: python -m topo_search probe --space digits
     """
     from topo_search import api
+    from topo_search.search import ProbeError
 
-    with _progress(quiet) as on_progress:
-        result = api.probe(
-            space,
-            budget=budget,
-            seed=seed,
-            workers=workers,
-            device=device,
-            data_dir=data_dir,
-            download=download,
-            overrides=overrides or [],
-            on_progress=on_progress,
-        )
+    try:
+        with _progress(quiet) as on_progress:
+            result = api.probe(
+                space,
+                budget=budget,
+                seed=seed,
+                workers=workers,
+                device=device,
+                data_dir=data_dir,
+                download=download,
+                overrides=overrides or [],
+                on_progress=on_progress,
+            )
+    except ProbeError as error:
+        _say(f"the probe failed: {error}")
+        raise typer.Exit(1) from None
     if as_json:
         _print_json(result.as_dict())
         return

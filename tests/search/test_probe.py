@@ -3,7 +3,7 @@ import pytest
 from support.searching import ScrambledExecutor
 from support.tiny import tiny_space
 
-from topo_search.search import Evaluation, EvaluationLog, Pool, run_probe, search_seconds, signal_and_noise
+from topo_search.search import Evaluation, EvaluationLog, Pool, ProbeError, run_probe, search_seconds, signal_and_noise
 from topo_search.search.probe import probe_graphs
 
 
@@ -65,7 +65,7 @@ def test_diverged_graphs_are_left_out_and_counted(tmp_path):
 
 
 def test_too_few_graphs_left_is_said(tmp_path):
-    with pytest.raises(ValueError, match="only 0 of 12 graphs could be trained"):
+    with pytest.raises(ProbeError, match="only 0 of 12 graphs could be trained"):
         probe_with(tmp_path, lambda request: Evaluation.failure("diverged"))
 
 

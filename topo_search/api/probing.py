@@ -70,7 +70,7 @@ def probe(
 
     Raises:
         InputError: if anything given is wrong.
-        ValueError: if hardly any graph could be trained.
+        ProbeError: if hardly any graph could be trained.
     """
     check_budget(budget)
     check_seed(seed)

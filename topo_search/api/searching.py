@@ -33,6 +33,7 @@ from topo_search.search import (
     SearchStudy,
     Trial,
     compare_winners,
+    has_study,
     open_storage,
     rescore,
 )
@@ -156,8 +157,8 @@ def evolve(
         download=download,
     )
     path = new_folder_path(setup.space.name) if out is None else Path(out)
-    if storage is not None:
-        open_storage(storage)
+    if storage is not None and has_study(open_storage(storage), path.resolve().name):
+        raise InputError(f"study {path.resolve().name!r} exists in the storage: give --out with another name")
     folder = RunFolder(path)
     folder.create()
     folder.lock()
@@ -219,6 +220,9 @@ def resume(
     location = storage or run.get("storage")
     if location is not None and "***" in location:
         raise InputError(f"the run's study is at {location}: give --storage with the password")
+    # Without a journal a killed run has no study yet; a database that does not know one that was begun is another one.
+    if location is not None and run_folder.log.exists() and not has_study(open_storage(location), run["study"]):
+        raise InputError(f"unknown study {run['study']!r}: expected it in the storage of the run")
     setup = prepare(
         space,
         workers=workers,

@@ -162,14 +162,14 @@ def _load_checked_task(space: SearchSpace, data_dir: str | Path | None, download
 
 
 def check_new_folder(path: Path) -> None:
-    """Raise InputError unless a folder is new or empty."""
+    """Raise InputError unless a folder is new, empty, or one that a run was killed in before it wrote anything."""
     if path.exists() and not path.is_dir():
         raise InputError(f"output folder {path} is a file: expected a new or empty folder")
     if (path / "space.yaml").exists():
         values, _ = read_space_file(path / "space.yaml")
         name = values.get("name", "unknown")
         raise InputError(f"output folder {path} holds a run of space {name!r}: resume it, or give another --out")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and {entry.name for entry in path.iterdir()} - {".lock", "rungs"}:
         raise InputError(f"output folder {path} is not empty: expected a new or empty folder")
 
 

@@ -17,12 +17,12 @@ from topo_search.search.evaluation_log import EvaluationLog
 from topo_search.search.executor import Executor, Finished
 from topo_search.search.history import Evaluation, History, Proposal, Trial
 from topo_search.search.ladder import Ladder
-from topo_search.search.probe import ProbeResult, RungAgreement, run_probe, search_seconds, signal_and_noise
+from topo_search.search.probe import ProbeError, ProbeResult, RungAgreement, run_probe, search_seconds, signal_and_noise
 from topo_search.search.progress import Progress, ProgressCallback
 from topo_search.search.run_folder import RunFolder
 from topo_search.search.space import SearchSpace
 from topo_search.search.strategies import STRATEGIES, Strategy
-from topo_search.search.study import SearchStudy, open_storage
+from topo_search.search.study import SearchStudy, has_study, open_storage
 
 __all__ = [
     "STRATEGIES",
@@ -38,6 +38,7 @@ __all__ = [
     "Job",
     "Ladder",
     "Pool",
+    "ProbeError",
     "ProbeResult",
     "Progress",
     "ProgressCallback",
@@ -54,6 +55,7 @@ __all__ = [
     "candidate_network",
     "compare_winners",
     "control_graphs",
+    "has_study",
     "open_storage",
     "rescore",
     "run_probe",

@@ -18,10 +18,22 @@ from topo_search.search.progress import Progress, ProgressCallback
 from topo_search.search.space import SearchSpace
 from topo_search.seeds import generator, seed_for
 
-__all__ = ["ProbeResult", "RungAgreement", "probe_graphs", "run_probe", "search_seconds", "signal_and_noise"]
+__all__ = [
+    "ProbeError",
+    "ProbeResult",
+    "RungAgreement",
+    "probe_graphs",
+    "run_probe",
+    "search_seconds",
+    "signal_and_noise",
+]
 
 BOOTSTRAP = 2000
 Scores = NDArray[np.float64]
+
+
+class ProbeError(RuntimeError):
+    """Hardly any graph of the sample could be trained."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +207,7 @@ def run_probe(
     Only validation data are read.
 
     Raises:
-        ValueError: if fewer than three graphs could be trained without diverging.
+        ProbeError: if fewer than three graphs could be trained without diverging.
     """
     graphs = probe_graphs(space, seed=seed)
     seeds = [seed_for(seed, "probe", index) for index in range(space.probe.seeds)]
@@ -216,5 +228,5 @@ def run_probe(
     kept = [row for row in rows if not any(evaluation.failed for evaluation in row)]
     if len(kept) < 3:
         reasons = sorted({evaluation.reason for row in rows for evaluation in row if evaluation.failed})
-        raise ValueError(f"only {len(kept)} of {len(graphs)} graphs could be trained ({', '.join(reasons)})")
+        raise ProbeError(f"only {len(kept)} of {len(graphs)} graphs could be trained ({', '.join(reasons)})")
     return _summary(space, kept, diverged=len(rows) - len(kept), seed=seed, budget=budget, workers=workers)

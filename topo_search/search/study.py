@@ -18,7 +18,7 @@ from topo_search.search.history import Evaluation, Proposal, Trial
 from topo_search.search.space import SearchSpace
 from topo_search.search.strategies import STRATEGIES
 
-__all__ = ["SearchStudy", "open_storage"]
+__all__ = ["SearchStudy", "has_study", "open_storage"]
 
 _STATES = {"COMPLETE": TrialState.COMPLETE, "FAIL": TrialState.FAIL}
 # Descriptors that are Optuna params, so that its dashboard can plot them.
@@ -54,6 +54,11 @@ def open_storage(location: str | Path) -> BaseStorage:
         # Optuna and its database drivers raise what they like; all of it means that the location is no storage.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"storage {text.rsplit('@', maxsplit=1)[-1]} cannot be opened: {reason}") from None
+
+
+def has_study(storage: BaseStorage, name: str) -> bool:
+    """Whether a storage holds a study of this name."""
+    return name in optuna.study.get_all_study_names(storage)
 
 
 class SearchStudy:
