@@ -89,6 +89,7 @@ def test_the_comparison_has_a_row_a_graph_and_seed_and_reads_the_test_once(tmp_p
     executor = ScrambledExecutor(evaluate=saving_evaluation)
     pool = Pool(executor, EvaluationLog(tmp_path / "log"))
     rescored = [Rescored(trial, (0.5, 0.6)) for trial in trials(3)]
+    (folder.winners / "3").mkdir(parents=True)
     comparison = compare_winners(SPACE, rescored, pool, folder, seed=0, on_progress=None)
     with folder.comparison.open() as file:
         rows = list(csv.DictReader(file))
@@ -101,6 +102,7 @@ def test_the_comparison_has_a_row_a_graph_and_seed_and_reads_the_test_once(tmp_p
     assert len({row["seed"] for row in rows}) == 2
     tested = [(request.graph, request.seed) for request in executor.evaluated if request.read_test]
     assert len(tested) == len(set(tested)) == len(executor.evaluated)
+    assert sorted(path.name for path in folder.winners.iterdir()) == ["1", "2"]
     for rank in (1, 2):
         assert (folder.winners / str(rank) / "metrics.json").is_file()
         assert (folder.winners / str(rank) / "model.safetensors").is_file()

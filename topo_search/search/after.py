@@ -217,6 +217,10 @@ def compare_winners(
     folder.write_comparison(comparison.rows())
     for entry in comparison.of_kind("winner"):
         _keep_winner(entry, rescored[entry.rank - 1], folder)
+    # A search that was extended may end with fewer winners than it had.
+    for stale in folder.winners.glob("*"):
+        if stale.name not in {str(entry.rank) for entry in comparison.of_kind("winner")}:
+            shutil.rmtree(stale)
     return comparison
 
 
