@@ -121,6 +121,19 @@ def test_ctrl_c_then_resume(tmp_path, space_file, uninterrupted):
 
 
 @pytest.mark.slow
+def test_a_script_without_the_main_guard_is_told_so_and_leaves_one_folder(tmp_path, space_file):
+    script = tmp_path / "script.py"
+    script.write_text(f"import topo_search\ntopo_search.evolve({str(space_file)!r}, budget=3, workers=2, out='run')\n")
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode != 0
+    assert "put the call of a script under" in done.stderr
+    assert "no worker process could start" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "script.py"]
+
+
+@pytest.mark.slow
 def test_workers_do_not_outlive_a_killed_driver(tmp_path, space_file):
     folder = tmp_path / "run"
     process = evolve(space_file, folder)

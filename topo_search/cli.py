@@ -500,6 +500,9 @@ def main() -> None:
         _say("interrupted")
         sys.exit(INTERRUPTED)
     except Exception as error:
+        if type(error).__name__ == "WorkersCannotStartError":  # By name: its module is heavy to import.
+            _say(f"failed: {error}")
+            sys.exit(1)
         # Typer has its own copy of its parser, whose exceptions have no public name: all of them format themselves.
         if not hasattr(error, "format_message"):
             raise

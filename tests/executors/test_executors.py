@@ -1,6 +1,8 @@
 import dataclasses
 import os
 import signal
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,4 +81,8 @@ def test_close_leaves_no_worker_behind():
     (worker,) = executor._pool._processes.values()
     executor.submit(1, request(1))
     executor.close()
-    assert not worker.is_alive()
+    # Asked of the system: the pool's own thread may have taken the exit status that is_alive would look for.
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{worker.pid}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

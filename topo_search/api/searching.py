@@ -14,7 +14,6 @@ from topo_search.api.setup import (
     Setup,
     Space,
     check_budget,
-    check_new_folder,
     check_seed,
     new_folder_path,
     prepare,
@@ -145,8 +144,6 @@ def evolve(
     """
     check_budget(budget)
     check_seed(seed)
-    if out is not None:
-        check_new_folder(Path(out))
     setup = prepare(
         space,
         overrides=overrides,
@@ -155,6 +152,7 @@ def evolve(
         device=device,
         data_dir=data_dir,
         download=download,
+        out=out,
     )
     path = new_folder_path(setup.space.name) if out is None else Path(out)
     if storage is not None and has_study(open_storage(storage), path.resolve().name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import multiprocessing
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,6 @@ __all__ = [
     "Setup",
     "Space",
     "check_budget",
-    "check_new_folder",
     "check_seed",
     "new_folder_path",
     "prepare",
@@ -76,6 +76,7 @@ def prepare(
     device: str = "cpu",
     data_dir: str | Path | None = None,
     download: bool = False,
+    out: str | Path | None = None,
 ) -> Setup:
     """Resolve and check what was given; nothing is written.
 
@@ -88,12 +89,21 @@ def prepare(
         device: ``auto``, ``cpu`` or ``cuda``.
         data_dir: where data sets lie.
         download: fetch the data set where it is missing.
+        out: folder to be written to, which must be new or empty.
 
     Raises:
         InputError: if anything given is wrong.
     """
-    resolved = _resolve_space(space, overrides, strategy)
     count = _workers(workers)
+    # While a worker imports the script that started it, its parent is not known yet, but it has its own name already.
+    if count > 1 and multiprocessing.current_process().name != "MainProcess":
+        raise InputError(
+            "more than one worker was asked for inside a worker process: put the call of a script under "
+            'if __name__ == "__main__":, or give workers=1'
+        )
+    if out is not None:
+        _check_new_folder(Path(out))
+    resolved = _resolve_space(space, overrides, strategy)
     chosen = _device(device)
     task = _load_checked_task(resolved, data_dir, download)
     return Setup(
@@ -161,7 +171,7 @@ def _load_checked_task(space: SearchSpace, data_dir: str | Path | None, download
     return task
 
 
-def check_new_folder(path: Path) -> None:
+def _check_new_folder(path: Path) -> None:
     """Raise InputError unless a folder is new, empty, or one that a run was killed in before it wrote anything."""
     if path.exists() and not path.is_dir():
         raise InputError(f"output folder {path} is a file: expected a new or empty folder")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from topo_search.api.setup import Space, check_new_folder, check_seed, new_folder_path, prepare
+from topo_search.api.setup import Space, check_seed, new_folder_path, prepare
 from topo_search.config import space_to_yaml
 from topo_search.errors import InputError
 from topo_search.files import write_atomically, write_json
@@ -114,8 +114,6 @@ def train(
     check_seed(seed)
     if seeds < 1:
         raise InputError(f"seeds must be at least 1, got {seeds}")
-    if out is not None:
-        check_new_folder(Path(out))
     setup = prepare(
         space,
         overrides=overrides,
@@ -124,6 +122,7 @@ def train(
         device=device,
         data_dir=data_dir,
         download=download,
+        out=out,
     )
     resolved = setup.space
     module_graph = _graph_of(graph, resolved, seed=seed)

@@ -18,9 +18,11 @@ from topo_search.search.executor import Finished
 from topo_search.search.history import Evaluation
 from topo_search.search.space import SearchSpace
 
-__all__ = ["ProcessExecutor"]
+__all__ = ["ProcessExecutor", "WorkersCannotStartError"]
 
 PARENT_POLL_SECONDS = 1.0
+# So many pools in a row that broke before any evaluation ended: workers do not start here at all.
+START_TRIES = 3
 
 _evaluators: dict[str, Evaluator] = {}
 """This worker's evaluator; filled by the initialiser of the worker process, empty everywhere else."""
@@ -54,6 +56,10 @@ def _evaluate(request: Request) -> Evaluation:
         return Evaluation.failure("error", traceback.format_exc(limit=20))
 
 
+class WorkersCannotStartError(RuntimeError):
+    """Worker processes end before they evaluate anything, again and again."""
+
+
 class ProcessExecutor:
     """A pool of warm workers; a worker that dies costs its evaluations one more attempt, not the search.
 
@@ -71,6 +77,7 @@ class ProcessExecutor:
         self._arguments = (os.getpid(), space.model_dump_json(), None if data_dir is None else str(data_dir), device)
         self._pool = self._new_pool()
         self._futures: dict[Future[Evaluation], int] = {}
+        self._worked, self._broken = False, 0
 
     def _new_pool(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
@@ -90,13 +97,18 @@ class ProcessExecutor:
         self._futures[future] = ticket
 
     def wait(self, timeout: float | None = None) -> list[Finished]:
-        """All evaluations that ended; those of a broken pool come back without a result."""
+        """All evaluations that ended; those of a broken pool come back without a result.
+
+        Raises:
+            WorkersCannotStartError: if pools break again and again before any evaluation ended.
+        """
         done, _ = wait(self._futures, timeout=timeout, return_when=FIRST_COMPLETED)
         finished, broken = [], False
         for future in sorted(done, key=self._futures.__getitem__):
             ticket = self._futures.pop(future)
             try:
                 finished.append(Finished(ticket, future.result()))
+                self._worked = True
             except BrokenProcessPool as error:
                 broken = True
                 finished.append(Finished(ticket, None, str(error)))
@@ -119,4 +131,9 @@ class ProcessExecutor:
 
     def _restart(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._broken += 1
+        if not self._worked and self._broken >= START_TRIES:
+            raise WorkersCannotStartError(
+                "no worker process could start: see its error above; with workers=1 everything runs in this process"
+            )
         self._pool = self._new_pool()
