@@ -115,13 +115,13 @@ def graph_figure(graph: ModuleGraph, *, title: str = "") -> Figure:
 def draw_graph(graph: ModuleGraph, path: Path, *, title: str = "") -> None:
     """Write a picture of a graph; the format goes by the suffix (``.svg``, ``.png``, ``.pdf``).
 
-    The same graph gives the same file: ids and dates are fixed.
+    The same graph gives the same file: ids are fixed, dates and versions left out.
     """
     import matplotlib as mpl
 
     kind = path.suffix.lstrip(".") or "svg"
     buffer = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else None
+    metadata = {"Date": None, "Creator": None} if kind == "svg" else None
     with mpl.rc_context({"svg.hashsalt": "topo_search"}):
         graph_figure(graph, title=title).savefig(buffer, format=kind, metadata=metadata, dpi=160)
     write_atomically(path, buffer.getvalue())
