@@ -113,11 +113,11 @@ def test_supported_python_is_said_once_and_the_same() -> None:
 def test_the_readme_has_the_two_commands() -> None:
     lines = shell_lines(ROOT / "README.md")
     assert (
-        "python -m venv .venv && . .venv/bin/activate && pip install . && python -m topo_search evolve --budget 200"
+        "python3 -m venv .venv && . .venv/bin/activate && pip install . && python -m topo_search evolve --budget 200"
         in lines
     )
     tests = (
-        "python -m venv .venv && . .venv/bin/activate && pip install -e '.[dev]' && python -m pytest -m \"not slow\""
+        "python3 -m venv .venv && . .venv/bin/activate && pip install -e '.[dev]' && python -m pytest -m \"not slow\""
     )
     assert tests in lines
     # The command that the README gives is the command that CI runs.
