@@ -102,6 +102,38 @@ def test_a_finished_run_says_so_and_can_be_extended(monkeypatch, capsys, tmp_pat
     assert "winner 1" in out
 
 
+def test_resuming_a_finished_run_from_python_evaluates_nothing(tmp_path, finished):
+    from topo_search import resume
+
+    folder = shutil.copytree(finished, tmp_path / "run")
+    before = {path: path.read_bytes() for path in (folder / "winners").rglob("*") if path.is_file()}
+    result = resume(folder, workers=1)
+    assert result.evaluated == 0
+    assert len(result.trials) == 12
+    assert [winner.rank for winner in result.winners] == [1, 2]
+    assert result.best.certified
+    assert (folder / "comparison.csv").read_bytes() == (finished / "comparison.csv").read_bytes()
+    assert {path: path.read_bytes() for path in (folder / "winners").rglob("*") if path.is_file()} == before
+
+
+def test_a_graph_over_the_edge_budget_may_be_trained_but_not_one_with_a_forbidden_edge(
+    monkeypatch, capsys, tmp_path, space_file
+):
+    from topo_search.config import load_space
+    from topo_search.graph import ModuleGraph
+
+    areas = load_space(space_file).constraints.areas
+    dense = ModuleGraph(areas, [(i, j) for i in range(5) for j in range(i + 1, 6) if (i, j) not in ((0, 5), (1, 5))])
+    dense.save(tmp_path / "dense.json")
+    dense.with_edges([*dense.edges, (0, 5)]).save(tmp_path / "direct.json")
+    arguments = ("--space", space_file, "--seeds", 1, "--workers", 1, "--quiet")
+    graph = ("--graph", tmp_path / "dense.json", "--out", tmp_path / "a")
+    assert run(monkeypatch, capsys, "train", *arguments, *graph)[0] == 0
+    graph = ("--graph", tmp_path / "direct.json", "--out", tmp_path / "b")
+    status, _, err = run(monkeypatch, capsys, "train", *arguments, *graph)
+    assert (status, "does not fit space tiny" in err) == (2, True)
+
+
 def test_evolve_table_shows_winners_and_controls(monkeypatch, capsys, tmp_path, space_file):
     status, out, _ = run(
         monkeypatch, capsys, "evolve", "--space", space_file, "--budget", 4, "--workers", 1, "--out", tmp_path / "r"

@@ -237,7 +237,7 @@ def resume(
 
 
 def is_finished(folder: str | Path, budget: int | None = None) -> bool:
-    """Whether a run has ended, with at least this budget where one is given.
+    """Whether a run has ended with this budget, its own where none is given.
 
     Raises:
         InputError: if the summary of the run is corrupt.
@@ -270,6 +270,7 @@ def _run_search(
         study.add_budget(budget)
         write_atomically(folder.space, space_to_yaml(space, {**run, "budget": budget}))
     seed = int(run["seed"])
+    finished = is_finished(folder.path, budget)
     comparison = None
     with contextlib.closing(EvaluationLog(folder.log)) as log, setup.executor() as executor:
         driver = SearchDriver(
@@ -283,7 +284,9 @@ def _run_search(
         leaders = driver.history.leaderboard()
         rescored = rescore(space, leaders, driver.pool, seed=seed, on_progress=on_progress)
         if any(entry.scores for entry in rescored):
-            comparison = compare_winners(space, rescored, driver.pool, folder, seed=seed, on_progress=on_progress)
+            comparison = compare_winners(
+                space, rescored, driver.pool, folder, seed=seed, finished=finished, on_progress=on_progress
+            )
     trials = tuple(trial for _, trial in sorted(driver.decisions.trials.items()))
     winners = _read_winners(folder, comparison)
     result = SearchResult(folder.path, trials, winners, comparison, driver.pool.evaluated, driver.decisions.exhausted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +126,10 @@ def train(
     )
     resolved = setup.space
     module_graph = _graph_of(graph, resolved, seed=seed)
-    unbounded = resolved.constraints.violation(module_graph)
-    if unbounded is not None and "edges" not in unbounded:
-        raise InputError(f"graph does not fit space {resolved.name}: {unbounded}")
+    # The edge budget is the search's: denser graphs may be trained for comparison.
+    violation = replace(resolved.constraints, max_edges=None).violation(module_graph)
+    if violation is not None:
+        raise InputError(f"graph does not fit space {resolved.name}: {violation}")
     path = new_folder_path(f"{resolved.name}-train") if out is None else Path(out)
     folder = RunFolder(path)
     folder.create()

@@ -174,9 +174,12 @@ def compare_winners(
     folder: RunFolder,
     *,
     seed: int,
+    finished: bool = False,
     on_progress: ProgressCallback | None,
 ) -> Comparison:
     """Train winners and controls in full on further fresh seeds, read the test part, and leave the winners' folders.
+
+    With ``finished`` the winners' folders and the table are there already: known results are only put together again.
 
     The parameters of the best epoch on validation data are those that are tested and saved; of a winner's seeds the one
     with the best validation accuracy is saved.
@@ -188,7 +191,7 @@ def compare_winners(
     requests = []
     for kind, graph in graphs:
         for index, s in enumerate(seeds):
-            save_to = str(_full_folder(folder, graph, index)) if kind == "winner" else None
+            save_to = str(_full_folder(folder, graph, index)) if kind == "winner" and not finished else None
             requests.append(
                 (
                     Request(
@@ -214,6 +217,8 @@ def compare_winners(
         for i, (kind, graph) in enumerate(graphs)
     )
     comparison = Comparison(entries, tuple(rescored))
+    if finished:
+        return comparison
     folder.write_comparison(comparison.rows())
     for entry in comparison.of_kind("winner"):
         _keep_winner(entry, rescored[entry.rank - 1], folder)

@@ -45,8 +45,8 @@ class Request:
 
     @property
     def key(self) -> str:
-        """Names what is computed: requests of one key have one result."""
-        content = f"{self.graph}|{self.epochs}|{self.seed}|{self.use_best}|{self.read_test}|{self.save_to is not None}"
+        """Names what is computed: requests of one key have one result, wherever the network is saved, if at all."""
+        content = f"{self.graph}|{self.epochs}|{self.seed}|{self.use_best}|{self.read_test}"
         return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
