@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from topo_search.errors import InputError
+from topo_search.errors import InputError, RunFailedError
 
 if TYPE_CHECKING:
     from topo_search.api import SearchResult
@@ -251,24 +251,19 @@ def probe(
     Example: python -m topo_search probe --space digits
     """
     from topo_search import api
-    from topo_search.search import ProbeError
 
-    try:
-        with _progress(quiet) as on_progress:
-            result = api.probe(
-                space,
-                budget=budget,
-                seed=seed,
-                workers=workers,
-                device=device,
-                data_dir=data_dir,
-                download=download,
-                overrides=overrides or [],
-                on_progress=on_progress,
-            )
-    except ProbeError as error:
-        _say(f"the probe failed: {error}")
-        raise typer.Exit(1) from None
+    with _progress(quiet) as on_progress:
+        result = api.probe(
+            space,
+            budget=budget,
+            seed=seed,
+            workers=workers,
+            device=device,
+            data_dir=data_dir,
+            download=download,
+            overrides=overrides or [],
+            on_progress=on_progress,
+        )
     if as_json:
         _print_json(result.as_dict())
         return
@@ -490,19 +485,19 @@ def _fail(message: str) -> NoReturn:
 
 
 def main() -> None:
-    """Run a command; bad input is one line on standard error and exit status 2."""
+    """Run a command; bad input is one line on standard error and exit status 2, a failed run 1."""
     try:
         # Not standalone: the usage errors of the parser shall be one line too.
         status = app(standalone_mode=False)
     except InputError as error:
         _fail(str(error))
+    except RunFailedError as error:
+        _say(f"failed: {error}")
+        sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")
         sys.exit(INTERRUPTED)
     except Exception as error:
-        if type(error).__name__ == "WorkersCannotStartError":  # By name: its module is heavy to import.
-            _say(f"failed: {error}")
-            sys.exit(1)
         # Typer has its own copy of its parser, whose exceptions have no public name: all of them format themselves.
         if not hasattr(error, "format_message"):
             raise

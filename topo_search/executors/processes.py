@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from topo_search.errors import InputError
+from topo_search.errors import InputError, RunFailedError
 from topo_search.search.evaluate import Evaluator, Request
 from topo_search.search.executor import Finished
 from topo_search.search.history import Evaluation
@@ -56,7 +56,7 @@ def _evaluate(request: Request) -> Evaluation:
         return Evaluation.failure("error", traceback.format_exc(limit=20))
 
 
-class WorkersCannotStartError(RuntimeError):
+class WorkersCannotStartError(RunFailedError):
     """Worker processes end before they evaluate anything, again and again."""
 
 

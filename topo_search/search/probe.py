@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from topo_search.errors import RunFailedError
 from topo_search.graph import ModuleGraph, make_family
 from topo_search.search.driver import Pool
 from topo_search.search.evaluate import Request
@@ -32,7 +33,7 @@ BOOTSTRAP = 2000
 Scores = NDArray[np.float64]
 
 
-class ProbeError(RuntimeError):
+class ProbeError(RunFailedError):
     """Hardly any graph of the sample could be trained."""
 
 
