@@ -123,7 +123,9 @@ def test_the_certificate_shares_nothing_with_training() -> None:
     names = {name for _, name in imports(PACKAGE / "model" / "certificate.py")}
     assert not [name for name in names if name.split(".")[0] == "torch"]
     own = {name for name in names if name.startswith("topo_search.")}
-    assert own <= {"topo_search.errors", "topo_search.model.subnetworks"}
+    assert own <= {"topo_search.errors", "topo_search.model.coupling_steps", "topo_search.model.subnetworks"}
+    steps = {name for _, name in imports(PACKAGE / "model" / "coupling_steps.py")}
+    assert not [name for name in steps if name.split(".")[0] in {"torch", "topo_search"}]
     assert not [name for _, name in imports(PACKAGE / "model" / "subnetworks.py") if name.split(".")[0] == "torch"]
 
 

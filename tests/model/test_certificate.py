@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.matrices import cayley_of, random_matrices
+from support.falsify import rotations
+from support.matrices import cayley_of, edge_blocks, edge_units, random_matrices
 from support.tiny import tiny_network
 
 from topo_search.errors import InputError
 from topo_search.graph import Area, ModuleGraph
 from topo_search.model import NetworkConfig, build_network, certify_matrices, euler_cap, norm_bound
+from topo_search.model.certificate import EDGE_ORDER
 
 SIZES, EDGES = (3, 4, 2, 3), ((0, 1), (0, 2), (1, 3), (2, 3))
 
@@ -65,6 +67,13 @@ def test_norm_bound_is_above_and_tight(rows, columns, rank, seed, exponent):
 )
 def test_norm_bound_of_known_matrices(matrix, norm):
     assert norm <= norm_bound(matrix) <= norm * (1 + 1e-8)
+
+
+def test_norm_bound_of_multiples_of_the_identity_with_rounding_errors():
+    rng = np.random.default_rng(0)
+    for _ in range(1000):
+        orthogonal = np.linalg.qr(rng.normal(size=(7, 7)))[0]
+        assert norm_bound(0.25 * orthogonal.T @ orthogonal - np.eye(7)) == pytest.approx(0.75, rel=1e-8)
 
 
 # --- Cayley ----------------------------------------------------------------------------------------------------------
@@ -186,6 +195,179 @@ def test_the_factor_pays_for_the_defect_of_the_steps():
 def test_steps_that_expand_by_more_than_the_areas_contract_are_not_certified():
     certificate = refused(make(area_norm=1.0000001), "expected below 1")
     assert certificate.rho > 1
+
+
+# --- edge-wise Cayley ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("coupling_norm", [0.0, 0.1, 8.0, 1e3, 1e6])
+@pytest.mark.parametrize(("h", "s"), [(0.03, 0.9), (0.2, 0.5), (1.0, 0.99)])
+def test_edge_steps_are_certified_at_any_strength_with_their_factor(h, s, coupling_norm):
+    certificate = certify_matrices(make(integrator="edge_cayley", area_norm=s, coupling_norm=coupling_norm, h=h))
+    assert certificate.certified
+    assert certificate.reason == ""
+    assert certificate.notes == ()
+    assert certificate.bound == certificate.integrator == "edge_cayley"
+    assert certificate.edge_order == EDGE_ORDER
+    assert certificate.rho == pytest.approx(1 - h * (1 - s), abs=1e-6)
+    assert certificate.rho >= 1 - h * (1 - s)
+
+
+def test_only_edge_steps_have_an_order():
+    assert certify_matrices(make()).edge_order == certify_matrices(make(integrator="euler")).edge_order == ""
+
+
+def tampered_edge_steps():
+    """Orthogonal matrices all, but not those of the coupling."""
+    rng = np.random.default_rng(1)
+
+    def changed(index, edit):
+        network = make(integrator="edge_cayley")
+        blocks = edge_blocks(network)
+        # A copy, so that an edit of a view of itself is what it says.
+        blocks[index][...] = edit(blocks[index].copy(), blocks)
+        return network.steps
+
+    # The pairs of areas have 7, 5, 7 and 5 units.
+    return {
+        "one transposed": changed(0, lambda q, _: q.T),
+        "one squared": changed(3, lambda q, _: q @ q),
+        "one identity": changed(1, lambda q, _: np.eye(len(q))),
+        "one of another edge": changed(2, lambda q, blocks: blocks[0]),
+        "one negated": changed(2, lambda q, _: -q),
+        "one with the other area first": changed(0, lambda q, _: np.roll(q, 3, axis=(0, 1))),
+        "one with two rows swapped": changed(1, lambda q, _: q[[1, 0, 2, 3, 4]]),
+        "one of another strength": changed(1, lambda q, _: strengthened(q, 2.0)),
+        "one orthogonal": changed(0, lambda q, _: np.linalg.qr(rng.normal(size=(7, 7)))[0]),
+        "all of another seed": make(integrator="edge_cayley", seed=5).steps,
+        "all of another h": make(integrator="edge_cayley", seed=5, h=0.1).steps,
+        "all identities": np.concatenate([np.eye(n).reshape(-1) for n in (7, 5, 7, 5)]),
+        "turned within an area, back and forth": turned_within_an_area(2.0),
+    }
+
+
+def turned_within_an_area(factor):
+    """Steps of a stronger coupling that also turn area 0: two edges do so in opposite directions, equally far."""
+    network = make(integrator="edge_cayley")
+    skew, blocks = factor * (network.coupling - network.coupling.T), edge_blocks(network)
+    for edge, block in zip(EDGES, blocks, strict=True):
+        units = edge_units(SIZES, edge)
+        turned = skew[np.ix_(units, units)]
+        if edge[0] == 0:
+            turned[0, 1] = 1.0 if edge[1] == 1 else -1.0
+            turned[1, 0] = -turned[0, 1]
+        block[...] = cayley_of(turned, 0.2)
+    return network.steps
+
+
+def strengthened(step, factor):
+    """The Cayley step of ``factor`` times the coupling that a step is of, at h = 0.2."""
+    identity = np.eye(len(step))
+    return cayley_of(factor * 10 * np.linalg.solve((step + identity).T, (step - identity).T).T, 0.2)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", list(tampered_edge_steps()))
+def test_orthogonal_edge_steps_that_are_not_of_the_coupling_are_refused(name):
+    network = replace(make(integrator="edge_cayley"), steps=tampered_edge_steps()[name])
+    certificate = refused(network, "not Cayley steps of the coupling")
+    assert certificate.orthogonality_defect < 1e-10
+
+
+@pytest.mark.parametrize("edge", range(4))
+@pytest.mark.parametrize("factor", [0.0, 0.5, 0.9999, 1.0001, 2.0])
+def test_an_edge_step_that_is_not_orthogonal_is_refused(edge, factor):
+    network = make(integrator="edge_cayley")
+    edge_blocks(network)[edge][...] *= factor
+    certificate = refused(network, "not orthogonal")
+    assert certificate.orthogonality_defect == pytest.approx(abs(factor**2 - 1), rel=1e-6)
+
+
+@pytest.mark.parametrize("entry", [0, 50, 100, -1])
+def test_one_changed_entry_of_the_edge_steps_is_refused(entry):
+    for change in (1e-3, -0.3, 1e4):
+        network = make(integrator="edge_cayley")
+        network.steps[entry] += change
+        refused(network, "not orthogonal")
+
+
+def test_a_scaled_coupling_with_kept_edge_steps_is_remarked_and_certified():
+    network = make(integrator="edge_cayley")
+    for factor in (0.5, 3.0, 1e3):
+        certificate = certify_matrices(replace(network, coupling=factor * network.coupling))
+        assert certificate.certified
+        (note,) = certificate.notes
+        assert f"{factor:g} times" in note
+        assert certificate.rho == pytest.approx(1 - 0.2 * 0.1, abs=1e-6)
+    # One edge alone, or one gone, is another coupling and not another strength.
+    for factor in (0.0, 0.5, 3.0):
+        coupling = network.coupling.copy()
+        coupling[3:7, :3] *= factor
+        refused(replace(network, coupling=coupling), "not Cayley steps of the coupling")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("factor", [1e8, 1e17, 1e30, 1e160])
+def test_edge_coupling_beyond_what_can_be_inverted_never_raises(factor):
+    network = make(integrator="edge_cayley")
+    certificate = certify_matrices(replace(network, coupling=factor * network.coupling))
+    assert certificate.certified or certificate.reason
+
+
+def test_the_factor_pays_for_the_defect_of_every_edge():
+    network = make(integrator="edge_cayley", area_norm=0.99)
+    larger = replace(network, steps=(1 + 6e-8) * network.steps)
+    certificate = certify_matrices(larger)
+    assert certificate.certified
+    assert certificate.orthogonality_defect == pytest.approx((1 + 6e-8) ** 8 - 1, rel=1e-4)
+    assert certificate.rho >= (1 + 6e-8) ** 4 * (1 - 0.2 * 0.01) - 1e-12
+    even, odd = rotations(larger)
+    for product in (even, odd):
+        assert np.linalg.norm(product.T @ product - np.eye(12), 2) <= certificate.orthogonality_defect
+    # What the areas gain is less than what four edges cost, though more than one edge costs.
+    weak = make(integrator="edge_cayley", area_norm=1 - 1e-6)
+    assert certify_matrices(weak).certified
+    refused(replace(weak, steps=(1 + 6e-8) * weak.steps), "factor")
+    assert certify_matrices(replace(weak, steps=(1 + 4e-8) * weak.steps)).certified
+
+
+def test_edge_steps_whose_product_overflows_cannot_be_judged():
+    network = make(integrator="edge_cayley")
+    with pytest.raises(InputError, match=r"coupling_steps cannot be judged.*overflow"):
+        certify_matrices(replace(network, steps=1e50 * network.steps))
+
+
+def test_edge_steps_of_a_graph_without_edges():
+    network = replace(make(integrator="edge_cayley", coupling_norm=0.0), edges=(), steps=np.zeros(0))
+    certificate = certify_matrices(replace(network, coupling=np.zeros((12, 12))))
+    assert certificate.certified
+    assert certificate.orthogonality_defect == 0
+
+
+def test_edge_steps_are_judged_in_the_order_of_edges():
+    network = make(integrator="edge_cayley")
+    blocks = edge_blocks(network)
+    order = [2, 1, 0, 3]
+    refused(
+        replace(network, steps=np.concatenate([blocks[e].reshape(-1) for e in order])),
+        "not Cayley steps of the coupling",
+    )
+
+
+def test_edge_steps_of_another_shape_cannot_be_judged():
+    network = make(integrator="edge_cayley")
+    for steps in (network.steps[:-1], network.steps[None], np.eye(12), np.zeros(0)):
+        with pytest.raises(InputError, match=r"steps cannot be judged: expected shape \(148,\)"):
+            certify_matrices(replace(network, steps=steps))
+    for bad in (np.nan, np.inf):
+        steps = network.steps.copy()
+        steps[5] = bad
+        with pytest.raises(InputError, match=r"steps cannot be judged.*finite"):
+            certify_matrices(replace(network, steps=steps))
+    with pytest.raises(InputError, match="one an edge for edge_cayley"):
+        certify_matrices(replace(network, steps=None))
+    with pytest.raises(InputError, match=r"expected shape \(12, 12\)"):
+        certify_matrices(replace(network, integrator="cayley"))
 
 
 # --- Euler -----------------------------------------------------------------------------------------------------------

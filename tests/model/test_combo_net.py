@@ -4,6 +4,7 @@ import pytest
 import torch
 from support.tiny import tiny_graph, tiny_network
 
+from topo_search.engine import edge_cayley_blocks
 from topo_search.errors import InputError
 from topo_search.graph import Area, ModuleGraph
 from topo_search.model import NetworkConfig, SparseRecipe, build_network
@@ -200,10 +201,41 @@ def test_the_step_matrix_follows_the_coupling():
     assert torch.allclose(network.step_matrix().float(), first, atol=1e-6)
 
 
-def test_with_and_without_gradients_the_logits_agree():
-    network = tiny_network()
+def test_edge_steps_follow_the_coupling():
+    network = tiny_network(integrator="edge_cayley")
+    first = network.step_matrix()
+    assert first.shape == (network.layout.n_edge_steps,)
+    assert first.dtype == torch.float32
+    assert network.step_matrix() is first
+    assert torch.allclose(first, edge_cayley_blocks(network.layout, network.coupling, 0.2), atol=1e-6)
+    with torch.no_grad():
+        network.coupling.mul_(1.5)
+    assert not torch.equal(first, network.step_matrix())
+    assert network.double().step_matrix().dtype == torch.float64
+
+
+@pytest.mark.parametrize("integrator", ["cayley", "edge_cayley", "euler"])
+def test_with_and_without_gradients_the_logits_agree(integrator):
+    network = tiny_network(integrator=integrator)
     inputs = torch.randn(9, 4, 6, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         evaluated = network(inputs)
     assert torch.allclose(network(inputs), evaluated, atol=1e-5)
     assert torch.allclose(network(inputs, all_states=True)[-1], evaluated, atol=1e-5)
+
+
+@pytest.mark.parametrize("integrator", ["cayley", "edge_cayley", "euler"])
+def test_logits_are_those_of_each_sequence_at_its_own_end(integrator):
+    network = tiny_network(integrator=integrator)
+    inputs = torch.randn(9, 4, 6, generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([9, 0, 5, 2])
+    logits = network(inputs, lengths=lengths)
+    every = network(inputs, lengths=lengths, all_states=True)
+    whole = network(inputs, all_states=True)
+    assert torch.equal(every[-1], logits)
+    assert torch.allclose(network.states(inputs, lengths=lengths)[1], torch.zeros(network.layout.n_units))
+    for b, length in enumerate(lengths.tolist()):
+        expected = network.readout_bias if length == 0 else whole[length - 1, b]
+        assert torch.allclose(logits[b], expected, atol=1e-6)
+    with torch.no_grad():
+        assert torch.allclose(network(inputs, lengths=lengths), logits, atol=1e-5)

@@ -10,6 +10,7 @@ from support.falsify import exact_rate, largest_step_norm
 from support.matrices import random_matrices
 from support.tiny import tiny_network, tiny_task
 
+from topo_search.engine import INTEGRATORS
 from topo_search.model import certify_matrices, euler_cap
 from topo_search.training import TrainingConfig, train
 
@@ -52,8 +53,9 @@ def scaled(network, factor):
 @pytest.mark.parametrize("factor", [0.0, 1.0, 1e3])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_cayley_trajectories_approach_at_every_step(seed, activation, factor):
-    network = scaled(tiny_network(seed=seed, activation=activation).double(), factor)
+@pytest.mark.parametrize("integrator", ["cayley", "edge_cayley"])
+def test_cayley_trajectories_approach_at_every_step(integrator, seed, activation, factor):
+    network = scaled(tiny_network(seed=seed, activation=activation, integrator=integrator).double(), factor)
     certificate, _ = assert_contracts(network, seed=seed)
     assert certificate.rho == pytest.approx(1 - 0.2 * 0.1, abs=1e-6)
     assert certificate.rho >= 1 - 0.2 * (1 - certificate.area_norm)
@@ -83,7 +85,8 @@ def test_what_cayley_bears_makes_euler_diverge():
     assert not network.certificate().certified
     apart, _ = distances(network)
     assert float(apart[-1].min()) > 1e3 * float(apart[0].max())
-    assert_contracts(scaled(tiny_network().double(), 4.0))
+    for integrator in ("cayley", "edge_cayley"):
+        assert_contracts(scaled(tiny_network(integrator=integrator).double(), 4.0))
 
 
 @pytest.mark.parametrize("stability", ["certified", "continuous"])
@@ -124,7 +127,7 @@ def test_no_slopes_violate_a_certificate(data):
         area_norm=data.draw(st.floats(0.01, 1.5), label="s"),
         coupling_norm=10 ** data.draw(st.floats(-2, 2), label="log coupling"),
         h=data.draw(st.floats(0.01, 1.0), label="h"),
-        integrator=data.draw(st.sampled_from(["cayley", "euler"]), label="integrator"),
+        integrator=data.draw(st.sampled_from(INTEGRATORS), label="integrator"),
     )
     certificate = certify_matrices(network)
     found = largest_step_norm(network)
@@ -157,7 +160,7 @@ def test_the_rate_of_free_feedback_is_never_above_the_worst_vertex(seed, scale, 
 
 def test_larger_networks_are_not_falsified_either():
     for seed in range(6):
-        for options in ({}, {"integrator": "euler", "coupling_scale": 50.0}):
+        for options in ({}, {"integrator": "edge_cayley"}, {"integrator": "euler", "coupling_scale": 50.0}):
             network = tiny_network(seed=seed, **options).double()
             found = largest_step_norm(network.matrices(), seed=seed)
             certificate = network.certificate()
@@ -185,8 +188,9 @@ CONFIG = TrainingConfig(epochs=4, batch_size=16, learning_rate=0.1)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_cayley_networks_are_certified_before_and_after_training(activation):
-    network = tiny_network(activation=activation)
+@pytest.mark.parametrize("integrator", ["cayley", "edge_cayley"])
+def test_cayley_networks_are_certified_before_and_after_training(integrator, activation):
+    network = tiny_network(activation=activation, integrator=integrator)
     before = network.certificate()
     start = network.coupling.detach().clone()
     train(network, TASK, CONFIG, epochs=4, seed=0)

@@ -14,12 +14,13 @@ GRAPH = ModuleGraph(
 )
 
 
-def make(activation, stability="certified"):
+def make(activation, stability="certified", integrator="auto"):
     return tiny_network(
         graph=GRAPH,
         seed=3,
         activation=activation,
         stability=stability,
+        integrator=integrator,
         recipe=SparseRecipe(density=0.15, magnitude=3.0),
     ).double()
 
@@ -49,16 +50,19 @@ def states_in_both(network, *, saturation=None, tanh_level=None):
         integrator=network.config.step_rule,
         h=network.config.h,
         activation=network.config.activation,
+        layout=network.layout,
     )
     with torch.no_grad():
         inner = network.states(inputs, all_states=True)
     return inner, plain * root, plain
 
 
-@pytest.mark.parametrize("stability", ["certified", "continuous"])
+@pytest.mark.parametrize(
+    ("stability", "integrator"), [("certified", "cayley"), ("certified", "edge_cayley"), ("continuous", "euler")]
+)
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_original_and_metric_coordinates_give_one_network(activation, stability):
-    network = make(activation, stability)
+def test_original_and_metric_coordinates_give_one_network(activation, stability, integrator):
+    network = make(activation, stability, integrator)
     inner, outer, _ = states_in_both(network)
     assert float(inner.abs().max()) > 0.1
     assert torch.allclose(inner, outer, rtol=0, atol=1e-10 * float(inner.abs().max()))

@@ -14,9 +14,12 @@ def test_a_step_beyond_the_time_constant_is_refused():
 
 
 @pytest.mark.parametrize("stability", ["continuous", "as_released", "unconstrained"])
-def test_cayley_steps_are_for_certified_networks(stability):
-    with pytest.raises(ValidationError, match=f"stability {stability} runs with integrator euler"):
-        NetworkConfig(stability=stability, integrator="cayley")
+@pytest.mark.parametrize("integrator", ["cayley", "edge_cayley"])
+def test_cayley_steps_are_for_certified_networks(integrator, stability):
+    with pytest.raises(
+        ValidationError, match=rf"{stability} runs with integrator euler, got integrator {integrator}\b"
+    ):
+        NetworkConfig(stability=stability, integrator=integrator)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +28,7 @@ def test_cayley_steps_are_for_certified_networks(stability):
         ("certified", "auto", "cayley"),
         ("certified", "euler", "euler"),
         ("certified", "cayley", "cayley"),
+        ("certified", "edge_cayley", "edge_cayley"),
         ("continuous", "auto", "euler"),
         ("as_released", "auto", "euler"),
         ("unconstrained", "auto", "euler"),

@@ -16,12 +16,15 @@ from topo_search.files import sha256
 from topo_search.graph import Area, ModuleGraph
 from topo_search.model import NetworkConfig, SparseRecipe, build_network, export_arrays, judge_saved, load_network
 from topo_search.model import save_network as save
+from topo_search.model.certificate import EDGE_ORDER
 from topo_search.training import TrainingConfig, train
 
 ARMS = {
     "cayley": {},
     "cayley, tanh": {"activation": "tanh"},
     "cayley, slow": {"dt": 1.0, "tau": 7.0, "area_norm": 0.97},
+    "edge_cayley": {"integrator": "edge_cayley"},
+    "edge_cayley, tanh": {"integrator": "edge_cayley", "activation": "tanh"},
     "euler": {"integrator": "euler"},
     "euler, tanh": {"integrator": "euler", "activation": "tanh"},
     "continuous": {"stability": "continuous"},
@@ -58,7 +61,7 @@ def test_a_saved_network_comes_back_bit_for_bit(arm, tmp_path):
         assert torch.equal(back.state_dict()[name], tensor), name
     judged = judge_saved(tmp_path / "deep" / "folder")
     assert judged == certificate == network.certificate() == back.certificate()
-    assert judged.certified == (arm.startswith(("cayley", "euler")))
+    assert judged.certified == (arm.startswith(("cayley", "edge_cayley", "euler")))
     # A path to the weights names the same network.
     assert judge_saved(tmp_path / "deep" / "folder" / "model.safetensors") == judged
     assert torch.equal(logits(load_network(str(tmp_path / "deep" / "folder" / "model.safetensors"))), logits(network))
@@ -80,9 +83,10 @@ def test_mixed_sizes_partial_inputs_and_routing_come_back(tmp_path):
     assert judge_saved(tmp_path).certified
 
 
-def test_a_graph_without_edges_is_saved_too(tmp_path):
+@pytest.mark.parametrize("integrator", ["cayley", "edge_cayley"])
+def test_a_graph_without_edges_is_saved_too(integrator, tmp_path):
     graph = ModuleGraph([Area(4, True, True)], [])
-    network = tiny_network(graph=graph).eval()
+    network = tiny_network(graph=graph, integrator=integrator).eval()
     save(tmp_path, network)
     assert judge_saved(tmp_path).certified
     assert torch.equal(logits(load_network(tmp_path)), logits(network))
@@ -135,6 +139,30 @@ def test_exported_arrays_are_the_network(tmp_path):
     assert np.allclose(read, logits(network).numpy(), atol=1e-5)
 
 
+def test_saved_edge_steps_are_the_network(tmp_path):
+    network = trained(integrator="edge_cayley")
+    save(tmp_path, network)
+    tensors = {name: tensor.double().numpy() for name, tensor in load_file(tmp_path / "model.safetensors").items()}
+    # As the documentation says they lie: in order of edges, the units of the first area first.
+    sizes, edges = network.graph.sizes, network.graph.edges
+    ends, steps, first = np.cumsum([0, *sizes]), [], 0
+    for edge in edges:
+        units = np.concatenate([np.arange(ends[area], ends[area + 1]) for area in edge])
+        last = first + len(units) ** 2
+        steps.append((units, tensors["coupling_steps"][first:last].reshape(len(units), len(units))))
+        first = last
+    assert last == len(tensors["coupling_steps"])
+    x = np.zeros((5, 16))
+    for t, u in enumerate(inputs().double().numpy()):
+        y = x.copy()
+        for units, step in steps if t % 2 == 0 else steps[::-1]:
+            y[:, units] = y[:, units] @ step.T
+        drive = u @ tensors["input_weights"].T + tensors["input_bias"]
+        x = y + 0.2 * (-y + np.maximum(y, 0) @ tensors["area_weights"].T + drive)
+    read = x[:, 11:] @ tensors["readout_weights"].T + tensors["readout_bias"]
+    assert np.allclose(read, logits(network).numpy(), atol=1e-5)
+
+
 # --- tampering -------------------------------------------------------------------------------------------------------
 
 
@@ -142,6 +170,7 @@ def test_exported_arrays_are_the_network(tmp_path):
 def pristine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
     save(folder / "cayley", trained())
+    save(folder / "edge_cayley", trained(integrator="edge_cayley"))
     save(folder / "euler", trained(integrator="euler"))
     return folder
 
@@ -150,6 +179,12 @@ def pristine(tmp_path_factory):
 def saved(pristine, tmp_path):
     shutil.copytree(pristine / "cayley", tmp_path / "net")
     return tmp_path / "net"
+
+
+@pytest.fixture
+def edge_wise(pristine, tmp_path):
+    shutil.copytree(pristine / "edge_cayley", tmp_path / "edges")
+    return tmp_path / "edges"
 
 
 def change(folder: Path, name: str, edit, *, rewrite: bool) -> None:
@@ -254,6 +289,93 @@ def test_scaled_coupling_with_its_own_steps_is_certified_without(saved):
     certificate = judge_saved(saved)
     assert certificate.certified
     assert certificate.notes == ()
+
+
+EDGE_EDITS = {
+    "steps scaled": ("coupling_steps", lambda q: q * 1.01, "not orthogonal"),
+    "one step scaled": ("coupling_steps", lambda q: torch.cat([q[:49] * 1.01, q[49:]]), "not orthogonal"),
+    "one step transposed": (
+        "coupling_steps",
+        lambda q: torch.cat([q[:49].view(7, 7).t().reshape(-1), q[49:]]),
+        "not Cayley steps",
+    ),
+    "one step gone": ("coupling_steps", lambda q: torch.cat([torch.eye(7).reshape(-1), q[49:]]), "not Cayley steps"),
+    "steps in another order": ("coupling_steps", lambda q: q.flip(0), "not"),
+    "one step missing": ("coupling_steps", lambda q: q[49:], "expected coupling_steps of floats"),
+    "steps as a matrix": ("coupling_steps", lambda q: q[None], "expected coupling_steps of floats"),
+    "NaN in the steps": ("coupling_steps", lambda q: q * float("nan"), "NaN"),
+    "coupling negated": ("coupling", lambda b: -b, "not Cayley steps"),
+    "one edge negated": ("coupling", lambda b: torch.cat([b[:4], -b[4:7], b[7:]]), "not Cayley steps"),
+    "coupling gone": ("coupling", torch.zeros_like, "not Cayley steps"),
+    "coupling transposed": ("coupling", lambda b: b.t(), "no edge"),
+    "area weights scaled": ("area_weights", lambda w: w * 10, "expected below 1"),
+    "area weights scaled a little": ("area_weights", lambda w: w * 1.02, "area_weights changed"),
+    "readout": ("readout_weights", lambda w: w.flip(0), "readout_weights changed"),
+}
+
+
+@pytest.mark.parametrize("name", EDGE_EDITS)
+def test_changed_tensors_of_edge_steps_are_refused(name, edge_wise):
+    assert judge_saved(edge_wise).certified
+    tensor, edit, expected = EDGE_EDITS[name]
+    change(edge_wise, tensor, edit, rewrite=False)
+    assert "digest mismatch" in refusal(edge_wise)
+    sign_again(edge_wise)
+    assert expected in refusal(edge_wise)
+
+
+def test_any_flipped_bit_of_edge_steps_is_refused_even_with_a_new_digest(edge_wise):
+    content = (edge_wise / "model.safetensors").read_bytes()
+    rng = np.random.default_rng(3)
+    for name in ("coupling", "coupling_steps"):
+        places = data_ranges(content)[name]
+        for _ in range(60):
+            flip(edge_wise, content, places[int(rng.integers(len(places)))], 1 << int(rng.integers(8)), rewrite=True)
+            assert refusal(edge_wise)
+
+
+def test_a_scaled_edge_coupling_is_certified_with_a_remark(edge_wise):
+    before = judge_saved(edge_wise)
+    change(edge_wise, "coupling", lambda b: b * 3, rewrite=True)
+    after = judge_saved(edge_wise)
+    assert after.certified
+    assert "3 times the strength" in after.notes[0]
+    assert after.rho == before.rho
+
+
+@pytest.mark.parametrize("order", ["", "sorted", "reversed", None, 1])
+def test_another_order_of_the_edges_is_another_model(order, edge_wise, saved):
+    for folder in (edge_wise, saved):
+        original = json.loads((folder / "certificate.json").read_text())["edge_order"]
+        if order == original:
+            continue
+        edit_record(folder, lambda record: {**record, "edge_order": order})
+        assert "has edge_order" in refusal(folder)
+        with pytest.raises(InputError, match="edge_order"):
+            load_network(folder)
+
+
+def test_edge_steps_without_their_order_are_refused_and_other_networks_need_none(edge_wise, saved):
+    for folder in (edge_wise, saved):
+        edit_record(folder, lambda record: {name: value for name, value in record.items() if name != "edge_order"})
+    assert "has edge_order ''" in refusal(edge_wise)
+    # As they were written before there was an order to record.
+    assert judge_saved(saved).certified
+
+
+def test_whole_and_edge_steps_are_not_taken_for_one_another(edge_wise, saved):
+    def edit(record, integrator):
+        record["network"]["config"]["integrator"] = integrator
+        return record
+
+    original = (edge_wise / "certificate.json").read_text()
+    for folder, integrator in ((edge_wise, "cayley"), (saved, "edge_cayley"), (edge_wise, "euler")):
+        (edge_wise / "certificate.json").write_text(original)
+        edit_record(folder, partial(edit, integrator=integrator))
+        assert "has edge_order" in refusal(folder)
+        order = EDGE_ORDER if integrator == "edge_cayley" else ""
+        edit_record(folder, partial(dict, edge_order=order))
+        assert "coupling_steps" in refusal(folder)
 
 
 def test_a_coupling_beyond_the_cap_is_refused_for_euler(pristine, tmp_path):

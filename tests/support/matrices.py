@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,33 @@ def cayley_of(coupling: np.ndarray, h: float) -> np.ndarray:
     """``(I - h K / 2)^-1 (I + h K / 2)``, as the notes write it."""
     identity = np.eye(len(coupling))
     return np.linalg.solve(identity - h / 2 * coupling, identity + h / 2 * coupling)
+
+
+def edge_units(sizes: tuple[int, ...], edge: tuple[int, int]) -> np.ndarray:
+    """Units of the two areas of an edge, the first area's first."""
+    ends = np.cumsum([0, *sizes])
+    return np.concatenate([np.arange(ends[area], ends[area + 1]) for area in edge])
+
+
+def steps_of(network: NetworkMatrices) -> np.ndarray | None:
+    """The steps that a network with this coupling executes, as they are stored."""
+    skew, h = network.coupling - network.coupling.T, network.dt / network.tau
+    if network.integrator == "cayley":
+        return cayley_of(skew, h)
+    if network.integrator == "edge_cayley":
+        pairs = [edge_units(network.sizes, edge) for edge in network.edges]
+        return np.concatenate([np.zeros(0), *(cayley_of(skew[np.ix_(u, u)], h).reshape(-1) for u in pairs)])
+    return None
+
+
+def edge_blocks(network: NetworkMatrices) -> list[np.ndarray]:
+    """Views of packed edge steps, one a matrix."""
+    blocks, first = [], 0
+    for i, j in network.edges:
+        width = network.sizes[i] + network.sizes[j]
+        blocks.append(network.steps[first : first + width * width].reshape(width, width))
+        first += width * width
+    return blocks
 
 
 def random_matrices(
@@ -38,13 +66,14 @@ def random_matrices(
     norm = np.linalg.norm(lower - lower.T, 2)
     if norm > 0:
         lower *= coupling_norm / norm
-    return NetworkMatrices(
+    network = NetworkMatrices(
         sizes=sizes,
         edges=edges,
         area_weights=weights,
         coupling=lower,
-        steps=cayley_of(lower - lower.T, h) if integrator == "cayley" else None,
+        steps=None,
         integrator=integrator,
         stability=stability,
         **{"dt": h, "tau": 1.0, **others},
     )
+    return replace(network, steps=steps_of(network))

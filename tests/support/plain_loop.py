@@ -3,12 +3,41 @@
 import torch
 
 
+def _cayley(coupling, h):
+    identity = torch.eye(len(coupling), dtype=coupling.dtype)
+    return torch.linalg.solve(identity - h / 2 * coupling, identity + h / 2 * coupling)
+
+
+def _edge_steps(coupling, h, layout):
+    """A dense step matrix an edge, from the coupling with all but the edge's two areas put to zero."""
+    steps = []
+    for edge in layout.edges:
+        inside = torch.zeros(len(coupling), dtype=coupling.dtype)
+        inside[layout.units_of(edge)] = 1
+        steps.append(_cayley(coupling * inside * inside[:, None], h))
+    return steps
+
+
 def plain_loop(
-    inputs, input_weights, bias, area, coupling, *, integrator, h, activation, saturation=None, initial=None
+    inputs,
+    input_weights,
+    bias,
+    area,
+    coupling,
+    *,
+    integrator,
+    h,
+    activation,
+    saturation=None,
+    initial=None,
+    lengths=None,
+    layout=None,
 ):
-    """All states ``(T, B, N)``; ``area`` and ``coupling`` are dense ``(N, N)`` matrices."""
+    """All states ``(T, B, N)``; ``area`` and ``coupling`` are dense ``(N, N)`` matrices.
+
+    ``layout`` says where areas and edges are; only ``edge_cayley`` needs it.
+    """
     n = area.shape[0]
-    identity = torch.eye(n, dtype=area.dtype)
     level = torch.ones(n, dtype=area.dtype) if saturation is None else saturation
 
     def phi(y):
@@ -16,14 +45,19 @@ def plain_loop(
 
     x = torch.zeros(inputs.shape[1], n, dtype=area.dtype) if initial is None else initial
     if integrator == "cayley":
-        step = torch.linalg.solve(identity - h / 2 * coupling, identity + h / 2 * coupling)
+        rotations = [_cayley(coupling, h)]
+    elif integrator == "edge_cayley":
+        rotations = _edge_steps(coupling, h, layout)
     states = []
-    for u in inputs:
+    for t, u in enumerate(inputs):
         drive = u @ input_weights.t() + bias
-        if integrator == "cayley":
-            y = x @ step.t()
-            x = y + h * (-y + phi(y) @ area.t() + drive)
+        if integrator == "euler":
+            following = x + h * (-x + phi(x) @ area.t() + x @ coupling.t() + drive)
         else:
-            x = x + h * (-x + phi(x) @ area.t() + x @ coupling.t() + drive)
+            y = x
+            for rotation in rotations if t % 2 == 0 else reversed(rotations):
+                y = y @ rotation.t()
+            following = y + h * (-y + phi(y) @ area.t() + drive)
+        x = following if lengths is None else torch.where((t < lengths)[:, None], following, x)
         states.append(x)
     return torch.stack(states)

@@ -27,7 +27,16 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("options", [{}, {"integrator": "euler"}, {"stability": "continuous"}, {"activation": "tanh"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"integrator": "edge_cayley"},
+        {"integrator": "euler"},
+        {"stability": "continuous"},
+        {"activation": "tanh"},
+    ],
+)
 def test_a_task_that_can_be_learnt_is_learnt(options):
     network = tiny_network(**options)
     before = accuracy(network, TASK, TASK.test())

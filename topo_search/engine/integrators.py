@@ -3,7 +3,9 @@
 One step advances the state by ``h = dt / tau`` in metric coordinates (a diagonal metric is the identity there):
 
 - ``euler``, the published one: ``x+ = x + h (-x + W phi(x) + L x + u)``;
-- ``cayley``: ``y = Q x``, then ``x+ = y + h (-y + W phi(y) + u)`` with ``Q = (I - h K / 2)^-1 (I + h K / 2)``, K skew.
+- ``cayley``: ``y = Q x``, then ``x+ = y + h (-y + W phi(y) + u)`` with ``Q = (I - h K / 2)^-1 (I + h K / 2)``, K skew;
+- ``edge_cayley``: the same with a Q that is a product of Cayley steps, one an edge
+  (:mod:`topo_search.engine.edge_cayley`).
 
 Q is orthogonal for every skew K, so the Cayley step contracts by ``1 - h (1 - s)``, ``s = ||W||_2 < 1`` for slopes in
 [0, 1], at any coupling strength and every ``0 < h <= 1``; Euler does so only below a cap on ``||K||_2``. Both are first
@@ -20,7 +22,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 __all__ = ["INTEGRATORS", "Integrator", "cayley_step", "cayley_transform"]
 
-Integrator = Literal["cayley", "euler"]
+Integrator = Literal["cayley", "edge_cayley", "euler"]
 INTEGRATORS: tuple[str, ...] = get_args(Integrator)
 
 

@@ -30,12 +30,14 @@ class Run(NamedTuple):
 class AreaLayout:
     """Sizes of the areas and the edges between them: all that the time loop knows of a graph.
 
-    The state of a network is a vector of ``n_units`` entries, area after area. Two packings keep every trainable or
+    The state of a network is a vector of ``n_units`` entries, area after area. Three packings keep every trainable or
     stored block in one contiguous vector, whatever the mix of sizes:
 
     - *area weights*, ``(sum n_i^2,)``: the blocks ``W_i`` of shape ``(n_i, n_i)``, row-major, in order of areas;
     - *coupling*, ``(sum n_i n_j over edges,)``: for each edge ``(i, j)``, ``i < j``, the block from area i to area j of
-      shape ``(n_j, n_i)``, row-major, in order of edges.
+      shape ``(n_j, n_i)``, row-major, in order of edges;
+    - *edge steps*, ``(sum (n_i + n_j)^2 over edges,)``: for each edge a matrix of shape ``(n_i + n_j, n_i + n_j)``, the
+      units of area i first, row-major, in order of edges.
 
     Args:
         sizes: units of each area, ``(p,)``, each at least 1.
@@ -84,6 +86,11 @@ class AreaLayout:
         return sum(self.sizes[i] * self.sizes[j] for i, j in self.edges)
 
     @cached_property
+    def n_edge_steps(self) -> int:
+        """Length of the packed edge steps."""
+        return sum((self.sizes[i] + self.sizes[j]) ** 2 for i, j in self.edges)
+
+    @cached_property
     def equal_sizes(self) -> bool:
         """Whether all areas have the same size."""
         return len(set(self.sizes)) == 1
@@ -119,6 +126,12 @@ class AreaLayout:
         """Views ``(n_j, n_i)`` of a packed coupling, one an edge."""
         ends = self.coupling_offsets
         return [packed[ends[e] : ends[e + 1]].view(self.sizes[j], self.sizes[i]) for e, (i, j) in enumerate(self.edges)]
+
+    def edge_step_blocks(self, packed: Tensor) -> list[Tensor]:
+        """Views ``(n_i + n_j, n_i + n_j)`` of packed edge steps, one an edge."""
+        widths = [self.sizes[i] + self.sizes[j] for i, j in self.edges]
+        parts = torch.split(packed, [width * width for width in widths])
+        return [part.view(width, width) for part, width in zip(parts, widths, strict=True)]
 
     @cached_property
     def _coupling_index(self) -> Tensor:

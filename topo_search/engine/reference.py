@@ -7,6 +7,7 @@ views and one batched product advances all areas of one size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from topo_search.engine.blocks import AreaProducts, coupling_form
 from topo_search.engine.layout import AreaLayout
+from topo_search.engine.lengths import check_lengths, ended_before
 
 __all__ = ["Activation", "cayley_rollout", "euler_rollout"]
 
@@ -51,6 +53,23 @@ class _Settings(NamedTuple):
     h: float
     activation: Activation
     all_states: bool
+    ended: Sequence[Tensor | None]
+    """For each step, the sequences that ended before it and are held, bool ``(B,)``; ``None`` where there is none."""
+
+
+def _hold(state: Tensor, following: Tensor, ended: Tensor | None) -> None:
+    """Put the state of sequences that have ended in the place of the following one, in place."""
+    if ended is not None:
+        torch.where(ended, state, following, out=following)
+
+
+def _take_held(adjoint: Tensor, ended: Tensor | None) -> Tensor | None:
+    """The part of an adjoint that goes past a step, to the state before it; it is removed, in place."""
+    if ended is None:
+        return None
+    held = adjoint.masked_fill(~ended, 0)
+    adjoint.masked_fill_(ended, 0)
+    return held
 
 
 def _driven_states(inputs: Tensor, input_weights: Tensor, bias: Tensor, initial: Tensor | None, h: float) -> Tensor:
@@ -105,6 +124,7 @@ class _EulerRollout(torch.autograd.Function):
             areas.add(following, phi.value(x, activity))
             coupling.add(following, x)
             following.add_(x, alpha=1 - h)
+            _hold(x, following, settings.ended[t])
         ctx.settings, ctx.has_initial = settings, initial is not None
         ctx.save_for_backward(inputs, input_weights, area_weights, forward, backward, saturation, states)
         return _output(states, settings.all_states)
@@ -128,12 +148,15 @@ class _EulerRollout(torch.autograd.Function):
             after.copy_(adjoint)
             if settings.all_states:
                 after.add_(grad[t].t())
+            held = _take_held(after, settings.ended[t])
             coupling.accumulate(after, x)
             if area_total is not None:
                 areas.accumulate(area_total, after, phi.value(x, activity))
             phi.times_slope(areas.transpose(after, adjoint), x)
             coupling.add_transpose(adjoint, after)
             adjoint.add_(after, alpha=1 - h)
+            if held is not None:
+                adjoint.add_(held)
         gradients = _input_gradients(ctx, adjoints, inputs, input_weights, h)
         up, down = coupling.gradients()
         first = adjoint.t().contiguous() if ctx.has_initial and ctx.needs_input_grad[6] else None
@@ -148,7 +171,7 @@ class _CayleyRollout(torch.autograd.Function):
         input_weights: Tensor,
         bias: Tensor,
         area_weights: Tensor,
-        step: Tensor,
+        steps: Tensor,
         initial: Tensor | None,
         saturation: Tensor | None,
         settings: _Settings,
@@ -161,23 +184,24 @@ class _CayleyRollout(torch.autograd.Function):
         activity = torch.empty_like(states[0])
         for t in range(inputs.shape[0]):
             y, following = rotated[t], states[t + 1]
-            torch.mm(step, states[t], out=y)
+            torch.mm(steps[t % len(steps)], states[t], out=y)
             areas.add(following, phi.value(y, activity))
             following.add_(y, alpha=1 - h)
+            _hold(states[t], following, settings.ended[t])
         ctx.settings, ctx.has_initial = settings, initial is not None
-        ctx.save_for_backward(inputs, input_weights, area_weights, step, saturation, states, rotated)
+        ctx.save_for_backward(inputs, input_weights, area_weights, steps, saturation, states, rotated)
         return _output(states, settings.all_states)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        inputs, input_weights, area_weights, step, saturation, states, rotated = ctx.saved_tensors
+        inputs, input_weights, area_weights, steps, saturation, states, rotated = ctx.saved_tensors
         settings: _Settings = ctx.settings
         h = settings.h
         phi = _Nonlinearity(settings.activation, saturation)
         areas = AreaProducts(settings.layout, area_weights, h)
-        step_t = step.t().contiguous()
-        step_total = torch.zeros_like(step)
+        steps_t = steps.transpose(1, 2).contiguous()
+        steps_total = torch.zeros_like(steps)
         area_total = torch.zeros_like(area_weights) if ctx.needs_input_grad[3] else None
         adjoints = torch.empty_like(rotated)
         adjoint, inner = torch.zeros_like(states[0]), torch.empty_like(states[0])
@@ -189,14 +213,32 @@ class _CayleyRollout(torch.autograd.Function):
             after.copy_(adjoint)
             if settings.all_states:
                 after.add_(grad[t].t())
+            held = _take_held(after, settings.ended[t])
             if area_total is not None:
                 areas.accumulate(area_total, after, phi.value(y, activity))
             phi.times_slope(areas.transpose(after, inner), y).add_(after, alpha=1 - h)
-            step_total.addmm_(inner, states[t].t())
-            torch.mm(step_t, inner, out=adjoint)
+            steps_total[t % len(steps)].addmm_(inner, states[t].t())
+            torch.mm(steps_t[t % len(steps)], inner, out=adjoint)
+            if held is not None:
+                adjoint.add_(held)
         gradients = _input_gradients(ctx, adjoints, inputs, input_weights, h)
         first = adjoint.t().contiguous() if ctx.has_initial and ctx.needs_input_grad[5] else None
-        return (*gradients, None if area_total is None else h * area_total, step_total, first, None, None)
+        return (*gradients, None if area_total is None else h * area_total, steps_total, first, None, None)
+
+
+def _settle(
+    inputs: Tensor, lengths: Tensor | None, layout: AreaLayout, h: float, activation: Activation, all_states: bool
+) -> tuple[Tensor, _Settings]:
+    """Inputs and settings of a rollout; inputs past a sequence's end become 0, so that padding may be anything."""
+    steps, batch, _ = inputs.shape
+    ended: list[Tensor | None] = [None] * steps
+    if lengths is not None:
+        check_lengths(lengths, steps, batch)
+        past = ended_before(lengths.to(inputs.device), steps)
+        inputs = inputs.masked_fill(past[:, :, None], 0)
+        shortest = int(lengths.min())
+        ended[shortest:] = past[shortest:].unbind()
+    return inputs, _Settings(layout, h, activation, all_states, ended)
 
 
 def euler_rollout(
@@ -212,6 +254,7 @@ def euler_rollout(
     activation: Activation = "relu",
     saturation: Tensor | None = None,
     initial: Tensor | None = None,
+    lengths: Tensor | None = None,
     all_states: bool = False,
 ) -> Tensor:
     """Forward Euler, ``x+ = x + h (-x + W phi(x) + L x + u)``, with its exact gradient.
@@ -228,14 +271,19 @@ def euler_rollout(
         activation: ``relu`` or ``tanh``.
         saturation: for tanh, the level ``a`` of each unit, ``(N,)``; 1 where not given.
         initial: state before the first step, ``(B, N)``; zero where not given.
+        lengths: steps of each sequence, ``(B,)``, int64, 0 to T; all T where not given. A sequence is held in its state
+            from its end on, and its inputs past the end are not used.
         all_states: return every state instead of the last.
 
     Returns:
         ``(B, N)``, or ``(T, B, N)`` with ``all_states``.
 
+    Raises:
+        ValueError: if ``lengths`` are of another dtype, shape or range.
+
     Source: the update of Ennis, Kozachkov and Slotine, section S.3, in metric coordinates.
     """
-    settings = _Settings(layout, h, activation, all_states)
+    inputs, settings = _settle(inputs, lengths, layout, h, activation, all_states)
     result: Tensor = _EulerRollout.apply(
         inputs, input_weights, bias, area_weights, forward, backward, initial, saturation, settings
     )
@@ -247,22 +295,25 @@ def cayley_rollout(
     input_weights: Tensor,
     bias: Tensor,
     area_weights: Tensor,
-    step: Tensor,
+    steps: Tensor,
     *,
     layout: AreaLayout,
     h: float,
     activation: Activation = "relu",
     saturation: Tensor | None = None,
     initial: Tensor | None = None,
+    lengths: Tensor | None = None,
     all_states: bool = False,
 ) -> Tensor:
-    """Whole-matrix Cayley steps, ``y = Q x``, ``x+ = y + h (-y + W phi(y) + u)``, with their exact gradient.
+    """Cayley steps, ``y = Q x``, ``x+ = y + h (-y + W phi(y) + u)``, with their exact gradient.
 
-    Args and result as :func:`euler_rollout`, with the step matrix Q, ``(N, N)``, in place of the coupling (see
-    :func:`topo_search.engine.integrators.cayley_step`).
+    Args, result and errors as :func:`euler_rollout`, with step matrices Q in place of the coupling: ``(k, N, N)``,
+    applied in turn, step t taking the matrix ``t mod k``. One for whole-matrix steps (see
+    :func:`topo_search.engine.integrators.cayley_step`), two for edge-wise ones (see
+    :func:`topo_search.engine.edge_cayley.edge_cayley_steps`).
     """
-    settings = _Settings(layout, h, activation, all_states)
+    inputs, settings = _settle(inputs, lengths, layout, h, activation, all_states)
     result: Tensor = _CayleyRollout.apply(
-        inputs, input_weights, bias, area_weights, step, initial, saturation, settings
+        inputs, input_weights, bias, area_weights, steps, initial, saturation, settings
     )
     return result

@@ -1,38 +1,28 @@
-"""One entry to the time loop: picks the engine and the integrator."""
+"""The entry to the time loop: picks the engine."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from topo_search.engine.integrators import Integrator, cayley_step
-from topo_search.engine.layout import AreaLayout
-from topo_search.engine.reference import Activation, cayley_rollout, euler_rollout
+from topo_search.engine.call import Call, Dynamics
+from topo_search.engine.edge_cayley import edge_cayley_steps, edge_products
+from topo_search.engine.integrators import cayley_step
+from topo_search.engine.lengths import segment_lengths
+from topo_search.engine.native import native_rollouts, native_status
+from topo_search.engine.reference import cayley_rollout, euler_rollout
 
-__all__ = ["Dynamics", "rollout"]
+__all__ = ["Engine", "rollout", "rollouts", "serving_engine"]
 
-# Steps kept at a time where no gradient will be asked for: evaluating long sequences then needs little memory.
+Engine = Literal["auto", "native", "reference"]
+
+# Steps that the reference keeps at a time where no gradient will be asked for: evaluating long sequences then needs
+# little memory. Even, so that every segment begins with an even step: edge-wise steps alternate.
 SEGMENT = 64
-
-
-@dataclass(frozen=True)
-class Dynamics:
-    """How a state advances: everything of the time loop that is not a weight.
-
-    Args:
-        layout: sizes and edges of the areas.
-        integrator: ``cayley`` or ``euler``.
-        h: step, ``dt / tau``, in ``(0, 1]``.
-        activation: ``relu`` or ``tanh``.
-    """
-
-    layout: AreaLayout
-    integrator: Integrator
-    h: float
-    activation: Activation
 
 
 def rollout(
@@ -47,7 +37,10 @@ def rollout(
     step: Tensor | None = None,
     saturation: Tensor | None = None,
     initial: Tensor | None = None,
+    lengths: Tensor | None = None,
     all_states: bool = False,
+    engine: Engine = "auto",
+    state_budget: int | None = None,
 ) -> Tensor:
     """Run a network over a batch of sequences; differentiable in every tensor of weights.
 
@@ -59,41 +52,111 @@ def rollout(
         area_weights: packed W.
         forward: packed B, the blocks ``L_ji`` of the edges ``i < j``.
         backward: packed ``L_ij^T``; negative feedback, ``-forward``, where not given.
-        step: for ``cayley``, the step matrix ``(N, N)`` when it is at hand already (evaluation over many batches);
-            made from ``forward`` where not given.
+        step: for ``cayley`` the step matrix ``(N, N)``, for ``edge_cayley`` the packed edge steps (see
+            :class:`AreaLayout`), when they are at hand already (evaluation over many batches); made from ``forward``
+            where not given. The native engine has no use for it: it applies the same map in factored form.
         saturation: for tanh, each unit's level, ``(N,)``.
         initial: ``(B, N)``; zero where not given.
+        lengths: steps of each sequence, ``(B,)``, int64, 0 to T; all T where not given. A sequence is held in its state
+            from its end on: the last state is that of each sequence's own end, ``initial`` for length 0.
         all_states: return ``(T, B, N)`` instead of the last state ``(B, N)``.
+        engine: ``auto`` takes the native engine where it serves: on the CPU, in float32, where it was built.
+        state_budget: bytes of states that the native engine keeps for the backward pass; what does not fit is computed
+            again, segment by segment, with the same result. A quarter of the free memory where not given, 0 for no
+            limit.
 
     Raises:
-        ValueError: if ``inputs`` are not three-dimensional or empty, or ``backward`` is given for ``cayley``, whose
-            coupling is skew by construction.
+        ValueError: if a tensor does not fit (see :class:`Call`), or ``native`` was asked for and does not serve.
     """
-    if inputs.ndim != 3 or inputs.shape[0] < 1 or inputs.shape[1] < 1:
-        raise ValueError(f"inputs must have shape (T, B, C) with T and B at least 1, got {tuple(inputs.shape)}")
-    if dynamics.integrator == "cayley":
-        if backward is not None:
-            raise ValueError("backward blocks were given, but a cayley step takes a skew coupling")
-        if step is None:
-            lower = dynamics.layout.dense_coupling(forward)
-            step = cayley_step(lower - lower.t(), dynamics.h)
-        run = partial(cayley_rollout, step=step)
-    else:
-        run = partial(euler_rollout, forward=forward, backward=-forward if backward is None else backward)
-    run = partial(
-        run,
+    call = Call(
+        dynamics=dynamics,
+        inputs=inputs,
         input_weights=input_weights,
         bias=bias,
         area_weights=area_weights,
+        forward=forward,
+        backward=backward,
+        step=step,
+        saturation=saturation,
+        initial=initial,
+        lengths=lengths,
+        all_states=all_states,
+    )
+    return rollouts([call], engine=engine, state_budget=state_budget)[0]
+
+
+def rollouts(calls: Sequence[Call], *, engine: Engine = "auto", state_budget: int | None = None) -> list[Tensor]:
+    """Run several networks, each over its own batch: a population whose graphs, sizes and batches may all differ.
+
+    The native engine advances them side by side in one call, so that the threads of a machine share the slices of all
+    batches; results equal those of single calls bit for bit.
+
+    Args:
+        calls: at least one.
+        engine: as for :func:`rollout`.
+        state_budget: for all of them together; as for :func:`rollout`.
+
+    Raises:
+        ValueError: as :func:`rollout`, and if there is no call.
+    """
+    if not calls:
+        raise ValueError("there is no call to run: expected at least one")
+    engines = {_engine_of(call, engine) for call in calls}
+    if engines == {"native"}:
+        return list(native_rollouts(calls, state_budget=state_budget))
+    return [_reference(call) for call in calls]
+
+
+def serving_engine(tensor: Tensor) -> Literal["native", "reference"]:
+    """The engine that ``auto`` takes for weights like this tensor."""
+    suits = tensor.device.type == "cpu" and tensor.dtype == torch.float32
+    return "native" if suits and native_status().module is not None else "reference"
+
+
+def _engine_of(call: Call, wanted: Engine) -> Literal["native", "reference"]:
+    if wanted == "reference":
+        return "reference"
+    tensors = [tensor for tensor in (*call.weights, call.saturation) if tensor is not None]
+    serves = all(serving_engine(tensor) == "native" for tensor in tensors)
+    if wanted == "native" and not serves:
+        why = native_status().reason or "it runs on the CPU in float32"
+        raise ValueError(f"the native engine was asked for, but {why}")
+    return "native" if serves else "reference"
+
+
+def _reference(call: Call) -> Tensor:
+    dynamics = call.dynamics
+    if dynamics.integrator == "euler":
+        backward = -call.forward if call.backward is None else call.backward
+        run = partial(euler_rollout, forward=call.forward, backward=backward)
+    else:
+        run = partial(cayley_rollout, steps=_step_matrices(call))
+    run = partial(
+        run,
+        input_weights=call.input_weights,
+        bias=call.bias,
+        area_weights=call.area_weights,
         layout=dynamics.layout,
         h=dynamics.h,
         activation=dynamics.activation,
-        saturation=saturation,
+        saturation=call.saturation,
     )
-    if torch.is_grad_enabled() or all_states:
-        return run(inputs, initial=initial, all_states=all_states)
-    first, *others = torch.split(inputs, SEGMENT)
-    state = run(first, initial=initial)
-    for part in others:
-        state = run(part, initial=state)
+    if torch.is_grad_enabled() or call.all_states:
+        return run(call.inputs, initial=call.initial, lengths=call.lengths, all_states=call.all_states)
+    parts = torch.split(call.inputs, SEGMENT)
+    ends = segment_lengths(call.lengths, len(call.inputs), SEGMENT)
+    state = run(parts[0], initial=call.initial, lengths=ends[0])
+    for part, end in zip(parts[1:], ends[1:], strict=True):
+        state = run(part, initial=state, lengths=end)
     return state
+
+
+def _step_matrices(call: Call) -> Tensor:
+    """The matrices that the steps apply in turn, ``(1, N, N)`` or ``(2, N, N)``."""
+    layout, h, step = call.dynamics.layout, call.dynamics.h, call.step
+    if call.dynamics.integrator == "edge_cayley":
+        return torch.stack(edge_cayley_steps(layout, call.forward, h) if step is None else edge_products(layout, step))
+    if step is None:
+        lower = layout.dense_coupling(call.forward)
+        step = cayley_step(lower - lower.t(), h)
+    return step[None]

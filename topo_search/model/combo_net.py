@@ -10,7 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from topo_search.engine import AreaLayout, Dynamics, cayley_transform, rollout
+from topo_search.engine import (
+    AreaLayout,
+    Call,
+    Dynamics,
+    cayley_transform,
+    edge_cayley_blocks,
+    rollouts,
+    serving_engine,
+)
 from topo_search.errors import InputError
 from topo_search.graph import ModuleGraph
 from topo_search.model.certificate import Certificate, NetworkMatrices, certify_matrices
@@ -83,7 +91,7 @@ class ComboNet(nn.Module):
         self.routing = _checked_routing(graph, channels, routing)
         self._inputs = input_map(self.layout, self.routing)
         self._output_index = self.layout.units_of(graph.output_areas)
-        self.dynamics = Dynamics(self.layout, config.step_rule, config.h, config.activation)
+        self.dynamics = Dynamics(self.layout, config.step_rule, config.h, config.activation, tuple(graph.input_areas))
         self.register_buffer("area_weights", weights["area_weights"].clone())
         self.register_buffer("metric", weights["metric"].clone())
         for name in self.parameter_names:
@@ -121,38 +129,67 @@ class ComboNet(nn.Module):
 
     @torch.no_grad()
     def step_matrix(self) -> Tensor | None:
-        """The Cayley step as executed without gradients and as stored, ``(N, N)``; ``None`` for Euler.
+        """The Cayley step as stored, and as the reference engine executes it; ``None`` for Euler.
+
+        Q, ``(N, N)``, for ``cayley``; for ``edge_cayley`` the packed steps of all edges (see
+        :class:`topo_search.engine.AreaLayout`).
 
         Made in float64 and rounded, so that its defect of orthogonality is that of rounding at any coupling strength.
         Kept until the coupling changes.
         """
-        if self.dynamics.integrator != "cayley":
+        if self.dynamics.integrator == "euler":
             return None
         stamp = (self.coupling.data_ptr(), self.coupling._version, self.coupling.dtype, self.coupling.device)
         if self._step is None or self._step[0] != stamp:
-            step = cayley_transform(self.dense_coupling().double(), self.config.h)
+            if self.dynamics.integrator == "edge_cayley":
+                step = edge_cayley_blocks(self.layout, self.coupling.double(), self.config.h)
+            else:
+                step = cayley_transform(self.dense_coupling().double(), self.config.h)
             self._step = (stamp, step.to(self.coupling.dtype))
         return self._step[1]
 
-    def states(self, inputs: Tensor, *, initial: Tensor | None = None, all_states: bool = False) -> Tensor:
+    def states(
+        self,
+        inputs: Tensor,
+        *,
+        initial: Tensor | None = None,
+        lengths: Tensor | None = None,
+        all_states: bool = False,
+    ) -> Tensor:
         """Run over sequences.
 
         Args:
             inputs: ``(T, B, C)``.
             initial: state before the first step, ``(B, N)``, metric coordinates; zero where not given.
+            lengths: steps of each sequence, ``(B,)``, int64, 0 to T; all T where not given. A sequence is held in its
+                state from its end on.
             all_states: return ``(T, B, N)`` instead of the last state ``(B, N)``.
         """
-        return rollout(
-            self.dynamics,
-            inputs,
+        return rollouts([self.call(inputs, initial=initial, lengths=lengths, all_states=all_states)])[0]
+
+    def call(
+        self,
+        inputs: Tensor,
+        *,
+        initial: Tensor | None = None,
+        lengths: Tensor | None = None,
+        all_states: bool = False,
+    ) -> Call:
+        """What :meth:`states` asks of the engine; several networks' calls can be run as one."""
+        # The native engine applies a Cayley step in factored form and needs no matrix.
+        kept = not torch.is_grad_enabled() and serving_engine(self.coupling) == "reference"
+        return Call(
+            dynamics=self.dynamics,
+            inputs=inputs,
             input_weights=self.dense_input_weights(),
             bias=self.input_bias,
             area_weights=self.area_weights,
             forward=self.coupling,
             backward=self.coupling_back if self.config.stability == "unconstrained" else None,
-            step=None if torch.is_grad_enabled() else self.step_matrix(),
+            step=self.step_matrix() if kept else None,
             saturation=self.saturation,
             initial=initial,
+            lengths=lengths,
             all_states=all_states,
         )
 
@@ -161,9 +198,9 @@ class ComboNet(nn.Module):
         index = self._output_index.to(states.device)
         return nn.functional.linear(states.index_select(-1, index), self.readout_weights, self.readout_bias)
 
-    def forward(self, inputs: Tensor, *, all_states: bool = False) -> Tensor:
-        """Logits after the last step, ``(B, classes)``, or after every step, ``(T, B, classes)``."""
-        return self.readout(self.states(inputs, all_states=all_states))
+    def forward(self, inputs: Tensor, *, lengths: Tensor | None = None, all_states: bool = False) -> Tensor:
+        """Logits after each sequence's last step, ``(B, classes)``, or after every step, ``(T, B, classes)``."""
+        return self.readout(self.states(inputs, lengths=lengths, all_states=all_states))
 
     def project(self) -> None:
         """Bring the coupling back under its cap; does something only for certified Euler."""

@@ -35,7 +35,8 @@ class NetworkConfig(BaseModel):
       equation only). ``as_released`` is the published arm as its code runs: Euler, identity metric, ``L = B - B^T`` in
       original units, area weights as drawn; never certified. ``unconstrained`` is the control without negative
       feedback: the two directions of an edge are trained apart.
-    - ``integrator: auto`` is ``cayley`` when certified and ``euler`` otherwise.
+    - ``integrator: auto`` is ``cayley`` when certified and ``euler`` otherwise. ``edge_cayley`` applies a Cayley step
+      for each edge, in an order that is part of the model; like ``cayley`` it is for ``certified`` alone.
     - ``area_norm`` is s, the spectral norm that each area's weights are rescaled to in metric coordinates.
     - ``recipes`` gives areas of a certain size a recipe of their own (the paper: hubs of 64 and 128 units at density
       0.01 and magnitude 5).
@@ -44,7 +45,7 @@ class NetworkConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stability: Stability = "certified"
-    integrator: Literal["auto", "cayley", "euler"] = "auto"
+    integrator: Literal["auto", "cayley", "edge_cayley", "euler"] = "auto"
     activation: Activation = "relu"
     dt: float = Field(default=0.03, gt=0, le=10)
     tau: float = Field(default=1.0, gt=0, le=1e6)
@@ -60,8 +61,8 @@ class NetworkConfig(BaseModel):
             raise ValueError(
                 f"dt must not exceed tau: a step dt / tau is certified in (0, 1], got {self.dt / self.tau}"
             )
-        if self.integrator == "cayley" and self.stability != "certified":
-            raise ValueError(f"stability {self.stability} runs with integrator euler, got integrator cayley")
+        if self.integrator not in {"auto", "euler"} and self.stability != "certified":
+            raise ValueError(f"stability {self.stability} runs with integrator euler, got integrator {self.integrator}")
         return self
 
     @property

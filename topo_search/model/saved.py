@@ -7,7 +7,9 @@ verdict:
 - ``area_weights`` ``(N, N)``, block-diagonal; ``metric`` ``(N,)``, the diagonal of M (original coordinates are
   ``M^(-1/2) W M^(1/2)`` and so on);
 - ``coupling`` ``(N, N)``: B, blocks below the diagonal, ``L = B - B^T``; for ``unconstrained`` L itself;
-- ``coupling_steps`` ``(N, N)``: the step matrix as executed, for ``cayley``;
+- ``coupling_steps``: the step matrix as executed, ``(N, N)``, for ``cayley``; for ``edge_cayley`` a vector of the step
+  matrices of the edges (i, j), each ``(n_i + n_j, n_i + n_j)`` with area i's units first, row-major, one after another
+  in order of edges;
 - ``input_weights`` ``(N, C)``, ``input_bias`` ``(N,)``, ``readout_weights`` ``(classes, units read out)``,
   ``readout_bias`` ``(classes,)``.
 """
@@ -31,7 +33,7 @@ from topo_search.engine import AreaLayout
 from topo_search.errors import InputError
 from topo_search.files import read_bytes, read_json, sha256, write_atomically, write_json
 from topo_search.graph import ModuleGraph
-from topo_search.model.certificate import Certificate, NetworkMatrices, certify_matrices
+from topo_search.model.certificate import EDGE_ORDER, Certificate, NetworkMatrices, certify_matrices
 from topo_search.model.combo_net import ComboNet, input_map
 from topo_search.model.config import NetworkConfig
 
@@ -81,12 +83,16 @@ class _SavedFiles:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise InputError(f"certificate at {path} is corrupt: network.{where}: {first['msg']}") from None
+        rule = self.network.config.step_rule
+        order, expected = self.record.get("edge_order", ""), EDGE_ORDER if rule == "edge_cayley" else ""
+        if order != expected:
+            raise InputError(f"certificate at {path} has edge_order {order!r}: expected {expected!r} for {rule}")
         self._check_tensors()
 
     def _check_tensors(self) -> None:
         units, readers = self.graph.n_units, sum(self.graph.sizes[area] for area in self.graph.output_areas)
         record = self.network
-        expected = {
+        expected: dict[str, tuple[int, ...]] = {
             "area_weights": (units, units),
             "metric": (units,),
             "coupling": (units, units),
@@ -97,6 +103,8 @@ class _SavedFiles:
         }
         if record.config.step_rule == "cayley":
             expected["coupling_steps"] = (units, units)
+        elif record.config.step_rule == "edge_cayley":
+            expected["coupling_steps"] = (AreaLayout(self.graph.sizes, self.graph.edges).n_edge_steps,)
         if set(self.tensors) != set(expected):
             odd = sorted(set(self.tensors) ^ set(expected))
             raise InputError(f"model at {self.path} cannot be judged: missing or unknown tensors {odd}")

@@ -1,0 +1,579 @@
+#include "rollout.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <thread>
+
+namespace topo_search {
+namespace {
+
+enum Array : int32_t { kForward, kBackward, kMatrix };
+
+// Source floats that a panel goes through at once: they should stay in the first-level cache.
+constexpr int32_t kSourceFloats = 8192;
+// Sums of at most so many steps' states on a segment where none are kept.
+constexpr int64_t kUnkeptSegment = 8;
+
+int32_t padded_size(int32_t size) { return (size + kLanes - 1) / kLanes * kLanes; }
+
+// Sequences a slice: a function of the batch alone, so that results do not depend on the number of threads.
+int32_t slice_width(int64_t batch, int64_t units) {
+    (void)units;
+    return batch <= 16 ? 16 : batch <= 32 ? 32 : 64;
+}
+
+// The longest segment whose states, with one state kept for every segment, fit the budget.
+int64_t segment_length(int64_t steps, int64_t state_bytes, int64_t budget) {
+    if (budget <= 0) return steps;
+    const int64_t states = budget / std::max<int64_t>(1, state_bytes);
+    int64_t best = 1;
+    int64_t fewest = 2 + steps;
+    for (int64_t length = 1; length <= steps; ++length) {
+        const int64_t needed = length + 1 + (steps + length - 1) / length;
+        if (needed <= states) best = length;
+        fewest = std::min(fewest, needed);
+    }
+    if (fewest <= states) return best;
+    for (int64_t length = 1; length <= steps; ++length)
+        if (length + 1 + (steps + length - 1) / length == fewest) return length;
+    return steps;
+}
+
+}  // namespace
+
+// A directed block: `rows` of the destination take the product with `columns` of the source.
+struct Rollout::Block {
+    int32_t dest;
+    int32_t rows;
+    int32_t source;
+    int32_t columns;
+    Segment weights;
+};
+
+Rollout::Rollout(const Problem& problem, const Level& level)
+    : problem_(problem), level_(level), width_(0), segment_(0) {
+    const int32_t areas = static_cast<int32_t>(problem_.sizes.size());
+    offset_.assign(1, 0);
+    padded_.assign(1, 0);
+    for (const int32_t size : problem_.sizes) {
+        offset_.push_back(offset_.back() + size);
+        padded_.push_back(padded_.back() + padded_size(size));
+    }
+    const int32_t units = offset_.back();
+    width_ = slice_width(problem_.batch, units);
+    if (problem_.form != Form::kEuler && problem_.edges.empty()) problem_.form = Form::kNone;
+
+    network_.units = units;
+    network_.areas = areas;
+    network_.channels = static_cast<int32_t>(problem_.channels);
+    network_.offset = offset_.data();
+    network_.padded = padded_.data();
+    network_.sees_input = problem_.sees_input.data();
+    network_.form = problem_.form;
+    network_.relu = problem_.relu;
+    network_.skew = problem_.skew;
+    network_.h = problem_.h;
+    network_.leak = 1 - problem_.h;
+    network_.input_weights = problem_.input_weights;
+    network_.n_edges = static_cast<int32_t>(problem_.edges.size());
+    network_.largest = *std::max_element(problem_.sizes.begin(), problem_.sizes.end());
+    network_.series = problem_.series.data();
+    network_.order = static_cast<int32_t>(problem_.series.size()) - 1;
+    make_sparse();
+    plan();
+    pack();
+    make_slices();
+}
+
+std::vector<Rollout::Block> Rollout::coupling_blocks(bool transpose, float scale) const {
+    std::vector<Block> blocks;
+    blocks.reserve(2 * problem_.edges.size());
+    const int32_t back = problem_.skew ? kForward : kBackward;
+    const float sign = problem_.skew ? -scale : scale;
+    int64_t at = 0;
+    for (const auto& [i, j] : problem_.edges) {
+        const int32_t n_i = rows(i);
+        const int32_t n_j = rows(j);
+        // Packed blocks are (n_j, n_i): L_ji row by row, and L_ij transposed.
+        Segment up{offset_[i], n_i, kForward, n_i, 1, scale, at};
+        Segment down{offset_[j], n_j, back, 1, n_i, sign, at};
+        if (transpose) {
+            std::swap(up.array, down.array);
+            std::swap(up.scale, down.scale);
+        }
+        blocks.push_back({offset_[j], n_j, offset_[i], n_i, up});
+        blocks.push_back({offset_[i], n_i, offset_[j], n_j, down});
+        at += int64_t(n_i) * n_j;
+    }
+    std::stable_sort(blocks.begin(), blocks.end(), [](const Block& a, const Block& b) {
+        return a.dest != b.dest ? a.dest < b.dest : a.source < b.source;
+    });
+    return blocks;
+}
+
+// Blocks of one destination that come one after another share panels.
+void Rollout::add_product(const std::vector<Block>& blocks) {
+    if (product_panels_.empty()) product_panels_.push_back(0);
+    const int32_t limit = kSourceFloats / width_;
+    for (std::size_t b = 0; b < blocks.size();) {
+        Panel panel{blocks[b].dest, blocks[b].rows, static_cast<int32_t>(segments_.size()), 0, 0};
+        int32_t columns = 0;
+        while (b < blocks.size() && blocks[b].dest == panel.dest && (columns == 0 || columns + blocks[b].columns <= limit)) {
+            Segment segment = blocks[b].weights;
+            segment.source = blocks[b].source;
+            segment.count = blocks[b].columns;
+            segments_.push_back(segment);
+            columns += blocks[b].columns;
+            ++b;
+        }
+        panel.last = static_cast<int32_t>(segments_.size());
+        panels_.push_back(panel);
+    }
+    product_panels_.push_back(static_cast<int64_t>(panels_.size()));
+}
+
+void Rollout::plan_euler() {
+    const float h = problem_.h;
+    add_product(coupling_blocks(false, h));
+    add_product(coupling_blocks(true, h));
+}
+
+void Rollout::plan_series() { add_product(coupling_blocks(false, problem_.series_scale)); }
+
+void Rollout::plan_cover() {
+    const int32_t areas = network_.areas;
+    cover_row_.assign(areas, -1);
+    int32_t at = 0;
+    for (const int32_t area : problem_.cover) {
+        cover_row_[area] = at;
+        at += rows(area);
+    }
+    for (int32_t area = 0; area < areas; ++area)
+        if (cover_row_[area] < 0) independent_.push_back(area);
+    network_.cover = problem_.cover.data();
+    network_.n_cover = static_cast<int32_t>(problem_.cover.size());
+    network_.independent = independent_.data();
+    network_.n_independent = static_cast<int32_t>(independent_.size());
+    network_.cover_rows = at;
+
+    std::vector<int32_t> area_at(network_.units);
+    for (int32_t area = 0; area < areas; ++area)
+        std::fill(area_at.begin() + offset_[area], area_at.begin() + offset_[area + 1], area);
+    const std::vector<Block> blocks = coupling_blocks(false, 0.5f * problem_.h);
+    if (problem_.matrix == nullptr) make_inverse(blocks, area_at);
+    std::vector<Block> into;
+    std::vector<Block> out_of;
+    for (Block block : blocks) {
+        const int32_t dest = cover_row_[area_at[block.dest]];
+        const bool source_covered = cover_row_[area_at[block.source]] >= 0;
+        if (dest >= 0 && !source_covered) {
+            block.dest = dest;
+            into.push_back(block);
+        } else if (dest < 0 && source_covered) {
+            out_of.push_back(block);
+        }
+    }
+    add_product(into);
+    add_product(out_of);
+    add_inverse(false);
+    add_inverse(true);
+}
+
+// The inverse of S = I - c K_HH + c^2 K_RH^T K_RH, H the cover and R the other areas; row by row.
+void Rollout::make_inverse(const std::vector<Block>& blocks, const std::vector<int32_t>& area_at) {
+    const int64_t n = network_.cover_rows;
+    std::vector<double> system(n * n, 0.0);
+    for (int64_t i = 0; i < n; ++i) system[i * n + i] = 1;
+    const auto weight = [&](const Segment& segment, int32_t r, int32_t k) {
+        return double(segment.scale) *
+               problem_.forward[segment.weights + int64_t(r) * segment.row_stride + int64_t(k) * segment.column_stride];
+    };
+    std::vector<double> gram_rows;
+    std::vector<int32_t> columns;
+    for (std::size_t b = 0; b < blocks.size();) {
+        const int32_t dest = cover_row_[area_at[blocks[b].dest]];
+        std::size_t end = b;
+        columns.clear();
+        for (; end < blocks.size() && blocks[end].dest == blocks[b].dest; ++end) {
+            const int32_t source = cover_row_[area_at[blocks[end].source]];
+            if (source < 0) continue;
+            for (int32_t k = 0; k < blocks[end].columns; ++k) columns.push_back(source + k);
+            if (dest < 0) continue;
+            for (int32_t r = 0; r < blocks[end].rows; ++r)
+                for (int32_t k = 0; k < blocks[end].columns; ++k)
+                    system[(dest + r) * n + source + k] -= weight(blocks[end].weights, r, k);
+        }
+        if (dest < 0) {
+            gram_rows.clear();
+            for (int32_t r = 0; r < blocks[b].rows; ++r)
+                for (std::size_t other = b; other < end; ++other)
+                    for (int32_t k = 0; k < blocks[other].columns; ++k)
+                        gram_rows.push_back(weight(blocks[other].weights, r, k));
+            level_.add_gram(system.data(), n, gram_rows.data(), blocks[b].rows, columns.data(),
+                            static_cast<int64_t>(columns.size()), 1.0);
+        }
+        b = end;
+    }
+    std::vector<double> work(kPivots * n);
+    level_.invert(system.data(), n, work.data());
+    inverse_.assign(system.begin(), system.end());
+    problem_.matrix = inverse_.data();
+}
+
+// The dense product with the inverse: sources in chunks, all destinations for each chunk.
+void Rollout::add_inverse(bool transpose) {
+    const int32_t n = network_.cover_rows;
+    const bool whole = independent_.empty();
+    struct Run {
+        int32_t row;  // in the state
+        int32_t at;   // among the covered
+        int32_t count;
+    };
+    std::vector<Run> runs;
+    for (const int32_t area : problem_.cover) {
+        if (!runs.empty() && runs.back().row + runs.back().count == offset_[area]) {
+            runs.back().count += rows(area);
+        } else {
+            runs.push_back({offset_[area], cover_row_[area], rows(area)});
+        }
+    }
+    const int32_t limit = kSourceFloats / width_;
+    std::vector<Block> blocks;
+    for (const Run& source : runs) {
+        for (int32_t k = 0; k < source.count; k += limit) {
+            const int32_t count = std::min(limit, source.count - k);
+            for (const Run& dest : runs) {
+                const int64_t first = transpose ? int64_t(source.at + k) * n + dest.at
+                                                : int64_t(dest.at) * n + source.at + k;
+                const Segment segment{0, 0, kMatrix, transpose ? 1 : n, transpose ? n : 1, 1.0f, first};
+                blocks.push_back({dest.row, dest.count, (whole ? source.row : source.at) + k, count, segment});
+            }
+        }
+    }
+    add_product(blocks);
+}
+
+void Rollout::plan_edges() {
+    const float c = 0.5f * problem_.h;
+    int64_t inverse = 0;
+    int64_t at = 0;
+    for (std::size_t e = 0; e < problem_.edges.size(); ++e) {
+        const auto& [i, j] = problem_.edges[e];
+        const int32_t n_i = rows(i);
+        const bool low = gradients_[e].column == i;
+        const int32_t n_solved = rows(gradients_[e].column);
+        const int32_t n_other = rows(gradients_[e].row);
+        // K_ji is the packed block, K_ij its negative transpose; `up` is from i to j.
+        const Segment up{0, 0, kForward, n_i, 1, c, at};
+        const Segment down{0, 0, kForward, 1, n_i, -c, at};
+        add_product({{0, n_solved, 0, n_other, low ? down : up}});
+        add_product({{0, n_solved, 0, n_solved, Segment{0, 0, kMatrix, n_solved, 1, 1.0f, inverse}}});
+        add_product({{0, n_other, 0, n_solved, low ? up : down}});
+        inverse += int64_t(n_solved) * n_solved;
+        at += int64_t(n_i) * rows(j);
+    }
+}
+
+// Transposing an area serves all its edges: areas with many edges become the columns.
+void Rollout::plan_gradients() {
+    const int32_t areas = network_.areas;
+    transposed_.assign(areas, 0);
+    std::vector<int32_t> column(problem_.edges.size(), -1);
+    if (problem_.form == Form::kEdges) {
+        for (std::size_t e = 0; e < column.size(); ++e) {
+            const auto& [i, j] = problem_.edges[e];
+            column[e] = rows(j) < rows(i) ? j : i;
+        }
+    } else {
+        std::vector<std::vector<int32_t>> edges_of(areas);
+        std::vector<int32_t> left(areas, 0);
+        for (std::size_t e = 0; e < column.size(); ++e) {
+            for (const int32_t area : {problem_.edges[e].first, problem_.edges[e].second}) {
+                edges_of[area].push_back(static_cast<int32_t>(e));
+                ++left[area];
+            }
+        }
+        for (;;) {
+            const int32_t area = static_cast<int32_t>(std::max_element(left.begin(), left.end()) - left.begin());
+            if (left[area] == 0) break;
+            transposed_[area] = 1;
+            for (const int32_t e : edges_of[area]) {
+                if (column[e] >= 0) continue;
+                column[e] = area;
+                --left[problem_.edges[e].first];
+                --left[problem_.edges[e].second];
+            }
+        }
+    }
+    int64_t at = 0;
+    const auto take = [&](int32_t row, int32_t col) {
+        const int64_t start = at;
+        at += int64_t(rows(row)) * padded_size(rows(col));
+        return start;
+    };
+    for (std::size_t e = 0; e < column.size(); ++e) {
+        const auto& [i, j] = problem_.edges[e];
+        const int32_t row = column[e] == i ? j : i;
+        const int64_t first = take(row, column[e]);
+        const int64_t second = problem_.skew ? first : take(row, column[e]);
+        gradients_.push_back({row, column[e], first, second});
+    }
+    network_.n_totals = at;
+    area_totals_.clear();
+    at = 0;
+    for (int32_t area = 0; area < areas; ++area) area_totals_.push_back(take(area, area));
+    network_.n_area_totals = at;
+}
+
+void Rollout::plan() {
+    plan_gradients();
+    switch (problem_.form) {
+        case Form::kEuler: plan_euler(); break;
+        case Form::kCover: plan_cover(); break;
+        case Form::kSeries: plan_series(); break;
+        case Form::kEdges: plan_edges(); break;
+        case Form::kNone: break;
+    }
+    network_.transposed = transposed_.data();
+    network_.gradients = gradients_.data();
+    network_.area_totals = area_totals_.data();
+}
+
+void Rollout::pack() {
+    int64_t floats = 0;
+    for (Panel& panel : panels_) {
+        panel.packed = floats;
+        for (int32_t s = panel.first; s < panel.last; ++s) floats += int64_t(panel.rows) * segments_[s].count;
+    }
+    packed_ = Buffer(floats, problem_.fill_nan);
+    const float* const arrays[3] = {problem_.forward, problem_.backward, problem_.matrix};
+    for (std::size_t p = 0; p + 1 < product_panels_.size(); ++p) {
+        products_.push_back({panels_.data() + product_panels_[p],
+                             static_cast<int32_t>(product_panels_[p + 1] - product_panels_[p]), segments_.data(),
+                             packed_.data()});
+        level_.pack(products_.back(), width_, arrays, packed_.data());
+    }
+    network_.products = products_.data();
+}
+
+// Most area weights are zero (3.3 % of the sparse recipe), and most areas do not see the input.
+void Rollout::make_sparse() {
+    const int32_t units = network_.units;
+    const float h = problem_.h;
+    area_start_.assign(1, 0);
+    std::vector<int32_t> in_column(units + 1, 0);
+    const float* block = problem_.area_weights;
+    for (int32_t area = 0; area < network_.areas; ++area) {
+        const int32_t n = rows(area);
+        for (int32_t r = 0; r < n; ++r, block += n) {
+            for (int32_t k = 0; k < n; ++k) {
+                if (block[k] == 0) continue;
+                area_column_.push_back(offset_[area] + k);
+                area_value_.push_back(h * block[k]);
+                ++in_column[offset_[area] + k + 1];
+            }
+            area_start_.push_back(static_cast<int32_t>(area_column_.size()));
+        }
+    }
+    std::partial_sum(in_column.begin(), in_column.end(), in_column.begin());
+    area_t_start_ = in_column;
+    area_t_column_.resize(area_column_.size());
+    area_t_value_.resize(area_column_.size());
+    for (int32_t row = 0; row < units; ++row) {
+        for (int32_t e = area_start_[row]; e < area_start_[row + 1]; ++e) {
+            const int32_t to = in_column[area_column_[e]]++;
+            area_t_column_[to] = row;
+            area_t_value_[to] = area_value_[e];
+        }
+    }
+    input_start_.assign(1, 0);
+    for (int32_t row = 0; row < units; ++row) {
+        for (int32_t c = 0; c < network_.channels; ++c) {
+            const float weight = problem_.input_weights[int64_t(row) * network_.channels + c];
+            if (weight == 0) continue;
+            input_column_.push_back(c);
+            input_value_.push_back(h * weight);
+        }
+        input_start_.push_back(static_cast<int32_t>(input_column_.size()));
+    }
+    bias_.resize(units);
+    for (int32_t row = 0; row < units; ++row) bias_[row] = h * problem_.bias[row];
+    if (problem_.level != nullptr) level_values_.assign(problem_.level, problem_.level + units);
+    network_.area = {area_start_.data(), area_column_.data(), area_value_.data()};
+    network_.area_transposed = {area_t_start_.data(), area_t_column_.data(), area_t_value_.data()};
+    network_.input = {input_start_.data(), input_column_.data(), input_value_.data()};
+    network_.bias = bias_.data();
+    network_.level = problem_.level != nullptr ? level_values_.data() : nullptr;
+}
+
+void Rollout::make_slices() {
+    const int64_t count = (problem_.batch + width_ - 1) / width_;
+    const int64_t state = int64_t(network_.units) * width_;
+    segment_ = problem_.keep ? segment_length(problem_.steps, count * state * int64_t(sizeof(float)), problem_.state_budget)
+                             : std::min(problem_.steps, kUnkeptSegment);
+    const int64_t segments = problem_.keep ? (problem_.steps + segment_ - 1) / segment_ : 0;
+    const int64_t states = (segment_ + 1 + segments) * state;
+    const int64_t scratch = level_.scratch(network_, width_);
+    states_ = Buffer(count * states, problem_.fill_nan);
+    scratch_ = Buffer(count * scratch, problem_.fill_nan);
+    length_.assign(count * width_, 0);
+    for (int64_t s = 0; s < count; ++s) {
+        Slice slice{};
+        slice.width = width_;
+        slice.first = static_cast<int32_t>(s * width_);
+        slice.lanes = static_cast<int32_t>(std::min<int64_t>(width_, problem_.batch - slice.first));
+        slice.steps = static_cast<int32_t>(problem_.steps);
+        slice.batch = problem_.batch;
+        int32_t* length = length_.data() + s * width_;
+        for (int32_t b = 0; b < slice.lanes; ++b)
+            length[b] = problem_.lengths != nullptr ? static_cast<int32_t>(problem_.lengths[slice.first + b])
+                                                    : slice.steps;
+        slice.length = length;
+        slice.shortest = *std::min_element(length, length + width_);
+        slice.longest = *std::max_element(length, length + width_);
+        slice.inputs = problem_.inputs;
+        slice.initial = problem_.initial;
+        slice.all_states = problem_.all_states;
+        slice.segment = static_cast<int32_t>(segment_);
+        slice.keep = problem_.keep;
+        slice.slots = states_.data() + s * states;
+        slice.checkpoints = slice.slots + (segment_ + 1) * state;
+        slice.scratch = scratch_.data() + s * scratch;
+        slices_.push_back(slice);
+    }
+}
+
+void Rollout::begin_forward(float* output) {
+    for (Slice& slice : slices_) slice.output = output;
+}
+
+void Rollout::forward(int32_t slice) { level_.forward(network_, slices_[slice]); }
+
+void Rollout::end_forward() {
+    for (Slice& slice : slices_) slice.initial = nullptr;
+    if (!problem_.keep) states_ = Buffer();
+    scratch_ = Buffer();
+}
+
+void Rollout::begin_backward(const float* grad_output, const Gradients& gradients) {
+    targets_ = gradients;
+    const int64_t units = network_.units;
+    const int64_t inputs = units * network_.channels;
+    const int64_t areas = gradients.area_weights != nullptr ? network_.n_area_totals : 0;
+    const int64_t lanes = (units + inputs) * kLanes;
+    const int64_t scratch = level_.scratch(network_, width_);
+    // What is summed over slices comes first, the lanes' own sums after it; starts stay aligned.
+    const auto aligned = [](int64_t floats) { return (floats + kLanes - 1) / kLanes * kLanes; };
+    sums_floats_ = aligned(network_.n_totals + areas + units + inputs);
+    const int64_t floats = sums_floats_ + lanes;
+    scratch_ = Buffer(static_cast<int64_t>(slices_.size()) * scratch, problem_.fill_nan);
+    sums_ = Buffer(static_cast<int64_t>(slices_.size()) * floats, problem_.fill_nan);
+    for (std::size_t s = 0; s < slices_.size(); ++s) {
+        Slice& slice = slices_[s];
+        slice.scratch = scratch_.data() + static_cast<int64_t>(s) * scratch;
+        slice.grad_output = grad_output;
+        slice.grad_inputs = gradients.inputs;
+        slice.grad_initial = gradients.initial;
+        float* at = sums_.data() + static_cast<int64_t>(s) * floats;
+        slice.totals = at;
+        slice.area_sums = areas > 0 ? at + network_.n_totals : nullptr;
+        slice.bias_sums = at + network_.n_totals + areas;
+        slice.input_sums = slice.bias_sums + units;
+        slice.lane_sums = at + sums_floats_;
+    }
+}
+
+void Rollout::backward(int32_t slice) { level_.backward(network_, slices_[slice]); }
+
+void Rollout::end_backward() {
+    // Always in order of slices, whichever thread was first.
+    float* sum = slices_[0].totals;
+    const int64_t used = slices_[0].input_sums - sum + int64_t(network_.units) * network_.channels;
+    for (std::size_t s = 1; s < slices_.size(); ++s)
+        for (int64_t i = 0; i < used; ++i) sum[i] += slices_[s].totals[i];
+
+    const float h = problem_.h;
+    const Slice& total = slices_[0];
+    for (int32_t i = 0; i < network_.units; ++i) targets_.bias[i] = h * total.bias_sums[i];
+    for (int32_t area = 0; area < network_.areas; ++area) {
+        const int64_t first = int64_t(offset_[area]) * network_.channels;
+        const int64_t count = int64_t(rows(area)) * network_.channels;
+        // Areas that see no input have no sums.
+        for (int64_t i = first; i < first + count; ++i)
+            targets_.input_weights[i] = problem_.sees_input[area] ? h * total.input_sums[i] : 0.0f;
+    }
+    int64_t at = 0;
+    for (std::size_t e = 0; e < gradients_.size(); ++e) {
+        const EdgeGradient& edge = gradients_[e];
+        const auto& [i, j] = problem_.edges[e];
+        const int32_t n_i = rows(i);
+        const int32_t n_j = rows(j);
+        const int32_t ld = padded_size(rows(edge.column));
+        const bool low = edge.column == i;
+        // `first` is the gradient of L from column to row; `second` that of the other direction, transposed.
+        const float* up = total.totals + (low || problem_.skew ? edge.first : edge.second);
+        const float* down = total.totals + (low ? edge.second : edge.first);
+        const float sign = problem_.skew && !low ? -h : h;
+        for (int32_t r = 0; r < n_j; ++r) {
+            for (int32_t k = 0; k < n_i; ++k) {
+                const int64_t from = low ? int64_t(r) * ld + k : int64_t(k) * ld + r;
+                targets_.forward[at + int64_t(r) * n_i + k] = sign * up[from];
+                if (targets_.backward != nullptr) targets_.backward[at + int64_t(r) * n_i + k] = h * down[from];
+            }
+        }
+        at += int64_t(n_i) * n_j;
+    }
+    if (targets_.area_weights != nullptr) {
+        float* to = targets_.area_weights;
+        for (int32_t area = 0; area < network_.areas; ++area) {
+            const int32_t n = rows(area);
+            const float* from = total.area_sums + area_totals_[area];
+            for (int32_t r = 0; r < n; ++r, from += padded_size(n))
+                for (int32_t k = 0; k < n; ++k) *to++ = h * from[k];
+        }
+    }
+    sums_ = Buffer();
+    scratch_ = Buffer();
+    states_ = Buffer();
+}
+
+namespace {
+
+template <typename Work>
+void run_slices(const std::vector<Rollout*>& rollouts, int threads, Work work) {
+    std::vector<std::pair<Rollout*, int32_t>> jobs;
+    for (Rollout* rollout : rollouts)
+        for (int32_t s = 0; s < rollout->n_slices(); ++s) jobs.emplace_back(rollout, s);
+    std::atomic<std::size_t> next{0};
+    const auto serve = [&] {
+        for (std::size_t job = next++; job < jobs.size(); job = next++) work(*jobs[job].first, jobs[job].second);
+    };
+    std::vector<std::thread> others;
+    const std::size_t wanted = std::min<std::size_t>(jobs.size(), static_cast<std::size_t>(std::max(threads, 1)));
+    for (std::size_t t = 1; t < wanted; ++t) {
+        try {
+            others.emplace_back(serve);
+        } catch (const std::system_error&) {
+            break;  // no thread to be had: the others do its work
+        }
+    }
+    serve();
+    for (std::thread& thread : others) thread.join();
+}
+
+}  // namespace
+
+void run_forward(const std::vector<Rollout*>& rollouts, int threads) {
+    run_slices(rollouts, threads, [](Rollout& rollout, int32_t slice) { rollout.forward(slice); });
+    for (Rollout* rollout : rollouts) rollout->end_forward();
+}
+
+void run_backward(const std::vector<Rollout*>& rollouts, int threads) {
+    run_slices(rollouts, threads, [](Rollout& rollout, int32_t slice) { rollout.backward(slice); });
+    for (Rollout* rollout : rollouts) rollout->end_backward();
+}
+
+}  // namespace topo_search
