@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -79,6 +79,10 @@ def _say(text: str, *, quiet: bool = False) -> None:
         print(text, file=sys.stderr)
 
 
+def _notices(quiet: bool) -> Callable[[str], None] | None:
+    return None if quiet else _say
+
+
 @app.command()
 def evolve(
     space: SpaceOption = "digits",
@@ -129,6 +133,7 @@ def evolve(
             overrides=overrides or [],
             on_progress=on_progress,
             on_folder=on_folder,
+            on_notice=_notices(quiet),
         )
     _show_search(result, as_json)
 
@@ -229,6 +234,7 @@ def resume(
             device=device,
             data_dir=data_dir,
             on_progress=on_progress,
+            on_notice=_notices(quiet),
         )
     _show_search(result, as_json)
 
@@ -263,6 +269,7 @@ def probe(
             download=download,
             overrides=overrides or [],
             on_progress=on_progress,
+            on_notice=_notices(quiet),
         )
     if as_json:
         _print_json(result.as_dict())
@@ -316,6 +323,7 @@ def train(
             download=download,
             overrides=overrides or [],
             on_progress=on_progress,
+            on_notice=_notices(quiet),
         )
     if as_json:
         _print_json(

@@ -48,7 +48,20 @@ def _cores() -> tuple[bool, str]:
 
 
 def _engine() -> tuple[bool, str]:
-    """The reference engine against autograd, on a small network."""
+    """Which engine advances networks on this CPU."""
+    import torch
+
+    from topo_search.engine.native import native_status
+
+    status = native_status()
+    if status.module is None:
+        return True, f"{status.engine}: {status.reason}"
+    threads = torch.get_num_threads()
+    return True, f"{status.engine}, {threads} thread{'' if threads == 1 else 's'}"
+
+
+def _gradient() -> tuple[bool, str]:
+    """The reference engine against finite differences, on a small network."""
     import torch
 
     from topo_search.engine import AreaLayout, Dynamics, rollout
@@ -64,7 +77,7 @@ def _engine() -> tuple[bool, str]:
         return rollout(dynamics, inputs, input_weights=w_in, bias=bias, area_weights=areas, forward=coupling)
 
     ok = bool(torch.autograd.gradcheck(last, weights, raise_exception=False))
-    return ok, "reference (PyTorch); gradient agrees with finite differences" if ok else "its gradient is wrong here"
+    return ok, "that of the reference engine agrees with finite differences" if ok else "it is wrong here"
 
 
 def _certificate() -> tuple[bool, str]:
@@ -115,6 +128,7 @@ def run_checks(data_dir: Path | None = None) -> list[Check]:
         "torch": _torch,
         "cores": _cores,
         "engine": _engine,
+        "gradient": _gradient,
         "certificate": _certificate,
         "search spaces": _spaces,
         "disk": _disk,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from topo_search.api.setup import Space, check_budget, check_seed, prepare
+from topo_search.api.setup import NoticeCallback, Space, check_budget, check_seed, prepare
 from topo_search.graph import make_family
 from topo_search.search import (
     EvaluationLog,
@@ -54,6 +54,7 @@ def probe(
     download: bool = False,
     overrides: Sequence[str] = (),
     on_progress: ProgressCallback | None = None,
+    on_notice: NoticeCallback | None = None,
 ) -> ProbeResult:
     """Train a sample of random graphs with paired seeds and say whether graphs matter in this space.
 
@@ -67,6 +68,7 @@ def probe(
         download: fetch the data set where it is missing.
         overrides: entries put into the space.
         on_progress: told how many trainings ended.
+        on_notice: see :func:`evolve`.
 
     Raises:
         InputError: if anything given is wrong.
@@ -75,6 +77,7 @@ def probe(
     check_budget(budget)
     check_seed(seed)
     setup = prepare(space, overrides=overrides, workers=workers, device=device, data_dir=data_dir, download=download)
+    setup.notify(on_notice)
     with (
         tempfile.TemporaryDirectory() as scratch,
         setup.executor() as executor,

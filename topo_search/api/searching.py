@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from topo_search.api.setup import (
+    NoticeCallback,
     Setup,
     Space,
     check_budget,
@@ -121,6 +122,7 @@ def evolve(
     overrides: Sequence[str] = (),
     on_progress: ProgressCallback | None = None,
     on_folder: Callable[[Path], None] | None = None,
+    on_notice: NoticeCallback | None = None,
 ) -> SearchResult:
     """Search a space, train the winners and their controls in full, and leave everything in a folder.
 
@@ -138,6 +140,7 @@ def evolve(
         overrides: ``key=value`` entries put into the space.
         on_progress: told what happens.
         on_folder: told the run's folder before anything runs.
+        on_notice: told then if the reference engine serves, and why.
 
     Raises:
         InputError: if anything given is wrong; nothing was written then.
@@ -167,12 +170,14 @@ def evolve(
             "study": path.resolve().name,
             "storage": None if storage is None else without_password(storage),
             "device": setup.device,
+            "engine": setup.engine,
             "data_dir": None if data_dir is None else str(Path(data_dir).resolve()),
             "versions": versions(),
         }
         write_atomically(folder.space, space_to_yaml(setup.space, run))
         if on_folder is not None:
             on_folder(path)
+        setup.notify(on_notice)
         return _run_search(folder, setup, run, storage=storage, budget=budget, on_progress=on_progress)
     finally:
         folder.unlock()
@@ -187,6 +192,7 @@ def resume(
     device: str | None = None,
     data_dir: str | Path | None = None,
     on_progress: ProgressCallback | None = None,
+    on_notice: NoticeCallback | None = None,
 ) -> SearchResult:
     """Go on with a run that was interrupted, or extend one that is finished.
 
@@ -198,6 +204,7 @@ def resume(
         device: other than the run's.
         data_dir: other than the run's.
         on_progress: told what happens.
+        on_notice: told before anything runs if the reference engine serves, and if the run was begun with another one.
 
     Returns:
         The result; ``evaluated`` is 0 where the run was finished already.
@@ -230,6 +237,7 @@ def resume(
     run_folder.create()
     run_folder.lock()
     try:
+        setup.notify(on_notice, begun_with=run.get("engine"))
         wanted = budget or run["budget"]
         return _run_search(run_folder, setup, run, storage=location, budget=wanted, on_progress=on_progress)
     finally:

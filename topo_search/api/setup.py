@@ -7,12 +7,13 @@ import datetime
 import multiprocessing
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from topo_search.config import apply_overrides, load_space, parse_space, read_space_file
+from topo_search.engine.native import native_status
 from topo_search.errors import InputError
 from topo_search.executors import ProcessExecutor, SerialExecutor
 from topo_search.graph import make_family
@@ -21,6 +22,7 @@ from topo_search.seeds import generator
 from topo_search.tasks import Task, load_task
 
 __all__ = [
+    "NoticeCallback",
     "Setup",
     "Space",
     "check_budget",
@@ -33,6 +35,9 @@ __all__ = [
 Space = str | Path | SearchSpace
 """Name of a shipped space, a YAML file, or the space itself."""
 
+NoticeCallback = Callable[[str], None]
+"""Told, before anything runs, what a person should know of it: one line a call."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -44,6 +49,8 @@ class Setup:
         workers: evaluations side by side.
         device: ``cpu`` or ``cuda``.
         data_dir: where workers find the data, as given.
+        engine: that advances the networks: ``native``, with its level, or ``reference``.
+        engine_reason: why the native one does not serve, in one line; empty where it does.
     """
 
     space: SearchSpace
@@ -51,6 +58,20 @@ class Setup:
     workers: int
     device: str
     data_dir: Path | None
+    engine: str
+    engine_reason: str
+
+    def notify(self, on_notice: NoticeCallback | None, *, begun_with: str | None = None) -> None:
+        """Say that the reference engine serves on a CPU, and that a run was begun with another engine."""
+        if on_notice is None:
+            return
+        if self.engine_reason:
+            on_notice(f"engine: {self.engine} ({self.engine_reason})")
+        if begun_with is not None and begun_with != self.engine:
+            on_notice(
+                f"warning: the run was begun with engine {begun_with} and goes on with {self.engine}: "
+                "scores may differ in their last digits"
+            )
 
     @contextlib.contextmanager
     def executor(self) -> Iterator[Executor]:
@@ -105,6 +126,7 @@ def prepare(
         _check_new_folder(Path(out))
     resolved = _resolve_space(space, overrides, strategy)
     chosen = _device(device)
+    status = native_status()
     task = _load_checked_task(resolved, data_dir, download)
     return Setup(
         space=resolved,
@@ -112,6 +134,9 @@ def prepare(
         workers=count if most_workers is None else min(count, most_workers),
         device=chosen,
         data_dir=None if data_dir is None else Path(data_dir),
+        # The native engine is for CPUs: elsewhere the reference is not in its place.
+        engine=status.engine if chosen == "cpu" else "reference",
+        engine_reason=status.reason if chosen == "cpu" else "",
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from topo_search.api.setup import Space, check_seed, new_folder_path, prepare
+from topo_search.api.setup import NoticeCallback, Space, check_seed, new_folder_path, prepare
 from topo_search.config import space_to_yaml
 from topo_search.errors import InputError
 from topo_search.files import write_atomically, write_json
@@ -92,6 +92,7 @@ def train(
     download: bool = False,
     overrides: Sequence[str] = (),
     on_progress: ProgressCallback | None = None,
+    on_notice: NoticeCallback | None = None,
 ) -> TrainResult:
     """Train one graph in full with several seeds, judge the best epoch on validation data on the test part, and save.
 
@@ -107,6 +108,7 @@ def train(
         download: fetch the data set where it is missing.
         overrides: entries put into the space.
         on_progress: told how many trainings ended.
+        on_notice: see :func:`evolve`.
 
     Raises:
         InputError: if anything given is wrong.
@@ -149,7 +151,9 @@ def train(
         )
         for index, s in enumerate(all_seeds)
     ]
-    write_atomically(folder.space, space_to_yaml(resolved, {"seed": seed, "versions": versions()}))
+    run = {"seed": seed, "engine": setup.engine, "versions": versions()}
+    write_atomically(folder.space, space_to_yaml(resolved, run))
+    setup.notify(on_notice)
 
     def report(done: int) -> None:
         if on_progress is not None:
