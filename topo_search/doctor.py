@@ -8,12 +8,21 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from topo_search.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from topo_search.engine import Engine
 
 __all__ = ["Check", "run_checks"]
 
 MIN_FREE_GB = 1.0
+# Largest relative error of the native engine; a working one, in float32, is within some 1e-6.
+AGREEMENT = 1e-4
 
 
 @dataclass(frozen=True)
@@ -60,8 +69,8 @@ def _engine() -> tuple[bool, str]:
     return True, f"{status.engine}, {threads} thread{'' if threads == 1 else 's'}"
 
 
-def _gradient() -> tuple[bool, str]:
-    """The reference engine against finite differences, on a small network."""
+def _small_rollout(dtype: torch.dtype) -> tuple[list[Tensor], Callable[..., Tensor]]:
+    """Weights of a small network, and its last state as a function of them and of the engine."""
     import torch
 
     from topo_search.engine import AreaLayout, Dynamics, rollout
@@ -69,15 +78,47 @@ def _gradient() -> tuple[bool, str]:
     layout = AreaLayout.of([3, 2, 3], [(0, 1), (1, 2)])
     rng = torch.Generator().manual_seed(0)
     shapes = [(8, 2), (8,), (layout.n_area_weights,), (layout.n_coupling,)]
-    weights = [torch.randn(*s, generator=rng, dtype=torch.float64).requires_grad_() for s in shapes]
-    inputs = torch.randn(4, 3, 2, generator=rng, dtype=torch.float64)
+    weights = [torch.randn(*s, generator=rng, dtype=torch.float64).to(dtype).requires_grad_() for s in shapes]
+    inputs = torch.randn(4, 3, 2, generator=rng, dtype=torch.float64).to(dtype)
 
-    def last(w_in: torch.Tensor, bias: torch.Tensor, areas: torch.Tensor, coupling: torch.Tensor) -> torch.Tensor:
+    def last(w_in: Tensor, bias: Tensor, areas: Tensor, coupling: Tensor, *, engine: Engine = "reference") -> Tensor:
         dynamics = Dynamics(layout, "cayley", 0.1, "tanh")
-        return rollout(dynamics, inputs, input_weights=w_in, bias=bias, area_weights=areas, forward=coupling)
+        return rollout(
+            dynamics, inputs, input_weights=w_in, bias=bias, area_weights=areas, forward=coupling, engine=engine
+        )
 
+    return weights, last
+
+
+def _gradient() -> tuple[bool, str]:
+    """The reference engine against finite differences, on a small network."""
+    import torch
+
+    weights, last = _small_rollout(torch.float64)
     ok = bool(torch.autograd.gradcheck(last, weights, raise_exception=False))
     return ok, "that of the reference engine agrees with finite differences" if ok else "it is wrong here"
+
+
+def _agreement() -> tuple[bool, str]:
+    """The native engine against the reference, on a small network: its last state and every gradient."""
+    import torch
+
+    from topo_search.engine.native import native_status
+
+    engine = native_status().engine
+    if engine == "reference":
+        return True, "nothing to compare: the reference engine serves"
+    weights, last = _small_rollout(torch.float32)
+    found, truth = (
+        [state.detach(), *torch.autograd.grad(state.square().sum(), weights)]
+        for state in (last(*weights, engine="native"), last(*weights, engine="reference"))
+    )
+    errors = torch.stack([(a - b).abs().max() / b.abs().max() for a, b in zip(found, truth, strict=True)])
+    worst = float(errors.max())
+    # False for NaN, too.
+    ok = worst <= AGREEMENT
+    relation = "agrees with" if ok else "differs from"
+    return ok, f"{engine} {relation} the reference engine, states and gradients: relative error {worst:.0e}"
 
 
 def _certificate() -> tuple[bool, str]:
@@ -129,6 +170,7 @@ def run_checks(data_dir: Path | None = None) -> list[Check]:
         "cores": _cores,
         "engine": _engine,
         "gradient": _gradient,
+        "agreement": _agreement,
         "certificate": _certificate,
         "search spaces": _spaces,
         "disk": _disk,

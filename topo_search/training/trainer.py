@@ -96,8 +96,9 @@ class Trainer:
         parameter = network.input_bias
         self._train = _Batches(task, task.train, parameter.device, parameter.dtype)
         self._validation = _Batches(task, task.validation, parameter.device, parameter.dtype)
+        # Fused: on small networks a step of Adam, tensor by tensor, would cost a quarter of the training.
         self.optimiser = torch.optim.Adam(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self.records: list[EpochRecord] = []
         self.best_epoch = 0

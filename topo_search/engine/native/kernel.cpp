@@ -157,10 +157,29 @@ inline void product_tile_of(
     }
 }
 
+// Floats of state beyond which the second-level cache does not hold what a step goes through.
+constexpr int64_t kNearFloats = int64_t(1) << 16;
+
+inline void prefetch(const float* from, int64_t floats) {
+    for (int64_t i = 0; i < floats; i += 16) __builtin_prefetch(from + i, 0, 2);
+}
+
+// A part of what a panel will read, so that the next panel's sources arrive while this one's are used.
+template <int S>
+inline void prefetch_sources(const Product& product, const Panel& panel, const float* source, int part, int parts) {
+    for (int s = panel.first; s < panel.last; ++s) {
+        const Segment& segment = product.segments[s];
+        const int begin = segment.count * part / parts;
+        const int end = segment.count * (part + 1) / parts;
+        prefetch(source + int64_t(segment.source + begin) * S, int64_t(end - begin) * S);
+    }
+}
+
+// The panels from `p` on whose rows lie before `end`; the next panel. Panels are in order of their rows.
 template <int S, bool Negate>
-void accumulate(const Product& product, const float* source, float* out) {
+int accumulate_rows(const Product& product, int p, int end, const float* source, float* out, bool far) {
     constexpr int block = Width<S>::VB * W;
-    for (int p = 0; p < product.n_panels; ++p) {
+    for (; p < product.n_panels && product.panels[p].dest < end; ++p) {
         const Panel& panel = product.panels[p];
         const Segment* first = product.segments + panel.first;
         const Segment* last = product.segments + panel.last;
@@ -172,12 +191,20 @@ void accumulate(const Product& product, const float* source, float* out) {
             float* rows = out + int64_t(panel.dest) * S + b;
             for (int tile = 0; tile < split.tiles; ++tile) {
                 const int height = split.height + (tile < split.taller);
+                if (far && b == 0 && p + 1 < product.n_panels)
+                    prefetch_sources<S>(product, product.panels[p + 1], source, tile, split.tiles);
                 product_tile_of<S, Negate>(height, first, last, packed, source + b, rows);
                 packed += int64_t(height) * columns;
                 rows += int64_t(height) * S;
             }
         }
     }
+    return p;
+}
+
+template <int S, bool Negate>
+void accumulate(const Product& product, const float* source, float* out) {
+    accumulate_rows<S, Negate>(product, 0, INT32_MAX, source, out, false);
 }
 
 void pack(const Product& product, int32_t width, const float* const* arrays, float* packed) {
@@ -349,19 +376,22 @@ void outer(int rows, const float* row, const float* column, const float* row_2, 
 // Buffers of a slice, carved from its scratch.
 template <int S>
 struct Scratch {
-    float *input, *input_before, *activity, *state, *following, *adjoint, *inner, *solved, *held, *cover, *series, *columns,
+    static constexpr int64_t kBuffers = 20;
+
+    float *input, *input_before, *input_columns, *activity, *state, *following, *adjoint, *inner, *solved, *held, *cover, *series, *columns,
         *adjoint_columns, *pair[5];
 
     Scratch(const Network& net, float* memory) {
         const auto take = [&](int64_t floats) {
             float* start = memory;
-            memory += floats;
+            memory += floats + kApart;
             return start;
         };
         const int64_t state_floats = int64_t(net.units) * S;
-        const int64_t column_floats = int64_t(net.padded[net.areas]) * S;
+        const int64_t column_floats = (int64_t(net.largest) + kLanes) * S;
         input = take(int64_t(net.channels) * S);
         input_before = take(int64_t(net.channels) * S);
+        input_columns = take((int64_t(net.channels) + kLanes) * S);
         activity = net.relu ? nullptr : take(state_floats);
         state = take(state_floats);
         following = take(state_floats);
@@ -378,9 +408,10 @@ struct Scratch {
 
     static int64_t floats(const Network& net) {
         const int64_t states = 6 + (net.relu ? 0 : 1) + (net.form == Form::kSeries ? 2 : 0);
-        return int64_t(S) * (2 * net.channels + states * net.units + 2 * net.padded[net.areas] +
+        return int64_t(S) * (3 * net.channels + kLanes + states * net.units + 2 * (net.largest + kLanes) +
                              (net.form == Form::kCover ? net.cover_rows : 0) +
-                             (net.form == Form::kEdges ? 5 * net.largest : 0));
+                             (net.form == Form::kEdges ? 5 * net.largest : 0)) +
+               kBuffers * kApart;
     }
 };
 
@@ -390,10 +421,11 @@ struct Loop {
     const Network& net;
     const Slice& slice;
     const int64_t size;
+    const int64_t stride;
     Scratch<S> scratch;
 
     Loop(const Network& network, const Slice& owner)
-        : net(network), slice(owner), size(int64_t(network.units) * S), scratch(network, owner.scratch) {}
+        : net(network), slice(owner), size(int64_t(network.units) * S), stride(size + kApart), scratch(network, owner.scratch) {}
 
     int rows(int area) const { return net.offset[area + 1] - net.offset[area]; }
     float* rows_of(float* state, int area) const { return state + int64_t(net.offset[area]) * S; }
@@ -418,25 +450,26 @@ struct Loop {
             add_states<S>(slice.initial + int64_t(slice.first) * net.units, net.units, slice.lanes, state);
     }
 
-    void activate(const float* x, float* activity) const {
-        for (int i = 0; i < net.units; ++i) {
+    // phi of the rows [first, last), into scratch.activity.
+    void activate(int first, int last, const float* x) const {
+        for (int i = first; i < last; ++i) {
             const float level = net.level ? net.level[i] : 1;
             for (int j = 0; j < V; ++j) {
                 const int64_t at = int64_t(i) * S + j * W;
-                store(activity + at, level * hyperbolic_tangent(load(x + at) / level));
+                store(scratch.activity + at, level * hyperbolic_tangent(load(x + at) / level));
             }
         }
     }
 
-    // Everything of a step that happens inside areas: (1 - h) x + h (W phi(x) + W_in u + b).
+    // What happens inside the areas of rows [first, last) in a step: (1 - h) x + h (W phi(x) + W_in u + b).
     template <bool Relu>
-    void local(const float* x, const float* u, float* out) const {
+    void local(int first, int last, const float* x, const float* u, float* out) const {
         const float* activity = x;
         if constexpr (!Relu) {
-            activate(x, scratch.activity);
+            activate(first, last, x);
             activity = scratch.activity;
         }
-        for (int i = 0; i < net.units; ++i) {
+        for (int i = first; i < last; ++i) {
             Vec acc[V];
             for (int j = 0; j < V; ++j) acc[j] = net.bias[i] + net.leak * load(x + int64_t(i) * S + j * W);
             for (int e = net.area.start[i]; e < net.area.start[i + 1]; ++e) {
@@ -456,19 +489,21 @@ struct Loop {
         }
     }
 
-    void local_step(const float* x, const float* u, float* out) const {
+    void local_step(int first, int last, const float* x, const float* u, float* out) const {
         if (net.relu) {
-            local<true>(x, u, out);
+            local<true>(first, last, x, u, out);
         } else {
-            local<false>(x, u, out);
+            local<false>(first, last, x, u, out);
         }
     }
 
+    void local_step(const float* x, const float* u, float* out) const { local_step(0, net.units, x, u, out); }
+
     // The adjoint of local: (1 - h) g + phi'(x) h W^T g. For tanh, phi(x) is left in scratch.activity.
     template <bool Relu>
-    void local_adjoint(const float* gradient, const float* x, float* out) const {
-        if constexpr (!Relu) activate(x, scratch.activity);
-        for (int i = 0; i < net.units; ++i) {
+    void local_adjoint(int first, int last, const float* gradient, const float* x, float* out) const {
+        if constexpr (!Relu) activate(first, last, x);
+        for (int i = first; i < last; ++i) {
             Vec acc[V];
             for (int j = 0; j < V; ++j) acc[j] = zero();
             for (int e = net.area_transposed.start[i]; e < net.area_transposed.start[i + 1]; ++e) {
@@ -490,11 +525,11 @@ struct Loop {
         }
     }
 
-    void local_adjoint_step(const float* gradient, const float* x, float* out) const {
+    void local_adjoint_step(int first, int last, const float* gradient, const float* x, float* out) const {
         if (net.relu) {
-            local_adjoint<true>(gradient, x, out);
+            local_adjoint<true>(first, last, gradient, x, out);
         } else {
-            local_adjoint<false>(gradient, x, out);
+            local_adjoint<false>(first, last, gradient, x, out);
         }
     }
 
@@ -605,8 +640,12 @@ struct Loop {
     void step(int t, const float* x, float* y, float* next) const {
         load_inputs(t, scratch.input);
         if (net.form == Form::kEuler) {
-            local_step(x, scratch.input, next);
-            accumulate<S, false>(net.products[0], x, next);
+            // Area by area, so that its rows are still near when the blocks are added.
+            for (int area = 0, panel = 0; area < net.areas; ++area) {
+                const int end = net.offset[area + 1];
+                local_step(net.offset[area], end, x, scratch.input, next);
+                panel = accumulate_rows<S, false>(net.products[0], panel, end, x, next, size > kNearFloats);
+            }
         } else {
             couple(t, x, y);
             local_step(y, scratch.input, next);
@@ -626,9 +665,9 @@ struct Loop {
     };
 
     Places places(int k) const {
-        if (net.form == Form::kEuler) return {slice.slots + k * size, nullptr, slice.slots + (k + 1) * size};
+        if (net.form == Form::kEuler) return {slice.slots + k * stride, nullptr, slice.slots + (k + 1) * stride};
         float* both[2] = {scratch.state, scratch.following};
-        return {both[k % 2], slice.slots + k * size, both[(k + 1) % 2]};
+        return {both[k % 2], slice.slots + k * stride, both[(k + 1) % 2]};
     }
 
     float* entry() const { return net.form == Form::kEuler ? slice.slots : scratch.state; }
@@ -640,7 +679,7 @@ struct Loop {
             const int k = t % slice.segment;
             if (k == 0) {
                 if (now != entry()) copy(entry(), now, size);
-                if (slice.keep) copy(slice.checkpoints + t / slice.segment * size, entry(), size);
+                if (slice.keep) copy(slice.checkpoints + t / slice.segment * stride, entry(), size);
             }
             const Places at = places(k);
             step(t, at.x, at.y, at.next);
@@ -658,7 +697,7 @@ struct Loop {
     const float* grad_output(int t) const { return slice.grad_output + (t * slice.batch + slice.first) * net.units; }
 
     void recompute(int segment) const {
-        copy(entry(), slice.checkpoints + segment * size, size);
+        copy(entry(), slice.checkpoints + segment * stride, size);
         const int start = segment * slice.segment;
         for (int k = 0; k < slice.segment; ++k) {
             const Places at = places(k);
@@ -666,33 +705,42 @@ struct Loop {
         }
     }
 
-    // Sums over lanes are finished at the end.
-    void add_input_sums(const float* gradient, const float* u) const {
+    // Gradients of an area's bias and input weights. Sums over lanes are finished at the end.
+    void add_input_sums(int area, const float* gradient, const float* u) const {
         float* sums = slice.lane_sums;
         float* input_sums = sums + int64_t(net.units) * kLanes;
-        for (int area = 0; area < net.areas; ++area) {
-            const bool sees = net.sees_input[area] != 0;
-            for (int i = net.offset[area]; i < net.offset[area + 1]; ++i) {
-                Vec g[V];
-                Vec total = zero();
-                for (int j = 0; j < V; ++j) {
-                    g[j] = load(gradient + int64_t(i) * S + j * W);
-                    total += g[j];
-                }
-                store(sums + int64_t(i) * kLanes, load(sums + int64_t(i) * kLanes) + total);
-                if (!sees) continue;
-                for (int c = 0; c < net.channels; ++c) {
-                    float* to = input_sums + (int64_t(i) * net.channels + c) * kLanes;
-                    Vec sum = load(to);
-                    for (int j = 0; j < V; ++j) sum += g[j] * load(u + int64_t(c) * S + j * W);
-                    store(to, sum);
-                }
+        for (int i = net.offset[area]; i < net.offset[area + 1]; ++i) {
+            Vec g[V];
+            Vec total = zero();
+            for (int j = 0; j < V; ++j) {
+                g[j] = load(gradient + int64_t(i) * S + j * W);
+                total += g[j];
+            }
+            store(sums + int64_t(i) * kLanes, load(sums + int64_t(i) * kLanes) + total);
+            if (!net.sees_input[area] || wide()) continue;
+            for (int c = 0; c < net.channels; ++c) {
+                float* to = input_sums + (int64_t(i) * net.channels + c) * kLanes;
+                Vec sum = load(to);
+                for (int j = 0; j < V; ++j) sum += g[j] * load(u + int64_t(c) * S + j * W);
+                store(to, sum);
             }
         }
+        if (net.sees_input[area] && wide())
+            outer<S, false>(rows(area), rows_of(gradient, area), scratch.input_columns, nullptr, nullptr, input_ld(),
+                            input_sums + int64_t(net.offset[area]) * input_ld());
+    }
+
+    // Many channels are summed as blocks of an edge are; for few of them that would mostly multiply padding.
+    bool wide() const { return net.channels >= kWideInput; }
+    int input_ld() const { return (net.channels + kLanes - 1) / kLanes * kLanes; }
+
+    void transpose_inputs() const {
+        for (int b = 0; b < S; ++b)
+            for (int c = 0; c < net.channels; ++c) scratch.input_columns[b * input_ld() + c] = scratch.input[c * S + b];
     }
 
     void finish_input_sums() const {
-        const int64_t count = int64_t(net.units) * (1 + net.channels);
+        const int64_t count = int64_t(net.units) * (wide() ? 1 : 1 + net.channels);
         for (int64_t i = 0; i < count; ++i) {
             float sum = 0;
             for (int l = 0; l < W; ++l) sum += slice.lane_sums[i * kLanes + l];
@@ -702,6 +750,10 @@ struct Loop {
                 slice.input_sums[i - net.units] = sum;
             }
         }
+        if (!wide()) return;
+        const float* sums = slice.lane_sums + int64_t(net.units) * kLanes;
+        for (int i = 0; i < net.units; ++i)
+            copy(slice.input_sums + int64_t(i) * net.channels, sums + int64_t(i) * input_ld(), net.channels);
     }
 
     void add_input_gradients(int t, const float* gradient) const {
@@ -731,28 +783,32 @@ struct Loop {
         }
     }
 
-    // Gradients of all edges from the adjoint and the state that the coupling was applied to.
+    // Gradients of all edges from the adjoint and the state that the coupling was applied to, column by column.
     void add_edge_gradients(const float* gradient, const float* x) const {
-        for (int area = 0; area < net.areas; ++area) {
-            if (!net.transposed[area]) continue;
-            const int ld = net.padded[area + 1] - net.padded[area];
-            const int64_t at = int64_t(net.padded[area]) * S;
-            transpose_rows<S>(rows_of(x, area), rows(area), scratch.columns + at, ld);
-            transpose_rows<S>(rows_of(gradient, area), rows(area), scratch.adjoint_columns + at, ld);
-        }
-        for (int e = 0; e < net.n_edges; ++e) {
-            const EdgeGradient& edge = net.gradients[e];
+        int column = -1;
+        for (int k = 0; k < net.n_edges; ++k) {
+            const EdgeGradient& edge = net.gradients[net.by_column[k]];
             const int n = rows(edge.row);
             const int ld = net.padded[edge.column + 1] - net.padded[edge.column];
-            const int64_t at = int64_t(net.padded[edge.column]) * S;
             const float* adjoint_row = rows_of(gradient, edge.row);
             const float* state_row = rows_of(x, edge.row);
+            if (edge.column != column) {
+                column = edge.column;
+                transpose_rows<S>(rows_of(x, column), rows(column), scratch.columns, ld);
+                transpose_rows<S>(rows_of(gradient, column), rows(column), scratch.adjoint_columns, ld);
+            }
+            if (size > kNearFloats && k + 1 < net.n_edges) {
+                const EdgeGradient& next = net.gradients[net.by_column[k + 1]];
+                prefetch(rows_of(gradient, next.row), int64_t(rows(next.row)) * S);
+                prefetch(rows_of(x, next.row), int64_t(rows(next.row)) * S);
+                prefetch(slice.totals + next.first, int64_t(rows(next.row)) * kLanes);
+            }
             if (net.skew) {
-                outer<S, true>(n, adjoint_row, scratch.columns + at, state_row, scratch.adjoint_columns + at, ld,
+                outer<S, true>(n, adjoint_row, scratch.columns, state_row, scratch.adjoint_columns, ld,
                                slice.totals + edge.first);
             } else {
-                outer<S, false>(n, adjoint_row, scratch.columns + at, nullptr, nullptr, ld, slice.totals + edge.first);
-                outer<S, false>(n, state_row, scratch.adjoint_columns + at, nullptr, nullptr, ld,
+                outer<S, false>(n, adjoint_row, scratch.columns, nullptr, nullptr, ld, slice.totals + edge.first);
+                outer<S, false>(n, state_row, scratch.adjoint_columns, nullptr, nullptr, ld,
                                 slice.totals + edge.second);
             }
         }
@@ -773,46 +829,49 @@ struct Loop {
         }
     }
 
-    // Adjoint of x_t+1 to adjoint of x_t, in place; the gradients of step t are added to the sums.
-    void step_back(int t, float* adjoint) const {
-        const int k = t % slice.segment;
+    // Adjoint of x_t+1, which is used up, to adjoint of x_t; the gradients of step t are added to the sums.
+    void step_back(int t, float* adjoint, float* before) const {
         load_inputs(t, scratch.input);
+        if (wide()) transpose_inputs();
         const bool masked = t >= slice.shortest;
-        if (masked) {
-            for (int j = 0; j < V; ++j) {
-                const IntVec mask = running(t, j);
-                for (int64_t i = j * W; i < size; i += S) {
-                    const Vec value = load(adjoint + i);
-                    store(scratch.held + i, mask ? zero() : value);
-                    store(adjoint + i, mask ? value : zero());
-                }
-            }
-        }
-        add_input_sums(adjoint, scratch.input);
+        if (masked) hold_back(t, adjoint);
         if (slice.grad_inputs) add_input_gradients(t, adjoint);
-        float* inner = scratch.inner;
+        float* state = slice.slots + t % slice.segment * stride;
         if (net.form == Form::kEuler) {
-            const float* x = slice.slots + k * size;
-            add_edge_gradients(adjoint, x);
-            local_adjoint_step(adjoint, x, inner);
-            if (slice.area_sums) area_gradients(masked, adjoint, x);
-            accumulate<S, false>(net.products[1], adjoint, inner);
-            copy(adjoint, inner, size);
+            for (int area = 0, panel = 0; area < net.areas; ++area) {
+                const int end = net.offset[area + 1];
+                add_input_sums(area, adjoint, scratch.input);
+                local_adjoint_step(net.offset[area], end, adjoint, state, before);
+                panel = accumulate_rows<S, false>(net.products[1], panel, end, adjoint, before, size > kNearFloats);
+            }
+            add_edge_gradients(adjoint, state);
+            if (slice.area_sums) area_gradients(masked, adjoint, state);
         } else {
-            float* y = slice.slots + k * size;
-            local_adjoint_step(adjoint, y, inner);
-            if (slice.area_sums) area_gradients(masked, adjoint, y);
-            if (net.form == Form::kNone) {
-                copy(adjoint, inner, size);
-            } else if (net.form == Form::kEdges) {
-                uncouple_edges(t, y, inner);
-                copy(adjoint, inner, size);
-            } else {
-                uncouple(t, k, y, inner, adjoint);
+            for (int area = 0; area < net.areas; ++area) {
+                add_input_sums(area, adjoint, scratch.input);
+                local_adjoint_step(net.offset[area], net.offset[area + 1], adjoint, state, before);
+            }
+            if (slice.area_sums) area_gradients(masked, adjoint, state);
+            if (net.form == Form::kEdges) {
+                uncouple_edges(t, state, before);
+            } else if (net.form != Form::kNone) {
+                uncouple(t, state, before);
             }
         }
         if (!masked) return;
-        for (int64_t i = 0; i < size; i += W) store(adjoint + i, load(adjoint + i) + load(scratch.held + i));
+        for (int64_t i = 0; i < size; i += W) store(before + i, load(before + i) + load(scratch.held + i));
+    }
+
+    // The adjoint of sequences that have ended passes by step t, in `held`.
+    void hold_back(int t, float* adjoint) const {
+        for (int j = 0; j < V; ++j) {
+            const IntVec mask = running(t, j);
+            for (int64_t i = j * W; i < size; i += S) {
+                const Vec value = load(adjoint + i);
+                store(scratch.held + i, mask ? zero() : value);
+                store(adjoint + i, mask ? value : zero());
+            }
+        }
     }
 
     // add_area_sums borrows `held`, which a masked step has filled.
@@ -822,21 +881,22 @@ struct Loop {
         if (masked) copy(scratch.held, scratch.state, size);
     }
 
-    // a = (I + c K)^-1 of the adjoint at y, so that the adjoint at x is 2 a - it, and z = (x + y) / 2: the gradient of
-    // the coupling is h a z^T on the edges. x_t is made again from y_t-1: cheaper than keeping or solving for it.
-    void uncouple(int t, int k, const float* y, const float* inner, float* adjoint) const {
-        const float* x = slice.checkpoints + t / slice.segment * size;
-        if (k > 0) {
+    // From the adjoint at y to that at x, in place. With a = (I + c K)^-1 of the adjoint at y, the adjoint at x is
+    // 2 a - it, and the gradient of the coupling is h a z^T on the edges, z = (x + y) / 2. x_t is made again from
+    // y_t-1: cheaper than keeping it or solving for it.
+    void uncouple(int t, const float* y, float* adjoint) const {
+        const float* x = slice.checkpoints + t / slice.segment * stride;
+        if (t % slice.segment > 0) {
             load_inputs(t - 1, scratch.input_before);
-            local_step(y - size, scratch.input_before, scratch.following);
+            local_step(y - stride, scratch.input_before, scratch.following);
             x = scratch.following;
         }
         float* middle = scratch.solved;
         for (int64_t i = 0; i < size; i += W) store(middle + i, 0.5f * (load(x + i) + load(y + i)));
         float* solved = scratch.following;
-        solve<true>(inner, solved);
+        solve<true>(adjoint, solved);
         add_edge_gradients(solved, middle);
-        for (int64_t i = 0; i < size; i += W) store(adjoint + i, 2 * load(solved + i) - load(inner + i));
+        for (int64_t i = 0; i < size; i += W) store(adjoint + i, 2 * load(solved + i) - load(adjoint + i));
     }
 
     void backward() const {
@@ -849,6 +909,7 @@ struct Loop {
                       int64_t(slice.lanes) * net.channels);
         // The last segment is still in its slots.
         float* adjoint = scratch.adjoint;
+        float* before = scratch.inner;
         clear(adjoint, size);
         if (slice.all_states) {
             for (int t = slice.steps - 1; t >= slice.longest; --t)
@@ -863,7 +924,10 @@ struct Loop {
             const int end = segment == last ? slice.longest : start + slice.segment;
             for (int t = end - 1; t >= start; --t) {
                 if (slice.all_states) add_states<S>(grad_output(t), net.units, slice.lanes, adjoint);
-                step_back(t, adjoint);
+                step_back(t, adjoint, before);
+                float* swap = adjoint;
+                adjoint = before;
+                before = swap;
             }
         }
         finish_input_sums();

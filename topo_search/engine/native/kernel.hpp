@@ -12,6 +12,12 @@ namespace topo_search {
 // Rows of a state are units, `width` sequences each; widths are multiples of this.
 constexpr int32_t kLanes = 16;
 
+// Floats between states and buffers: at a distance of whole pages, a load after a store would wait for it in vain.
+constexpr int64_t kApart = 13 * kLanes;
+
+// Channels from which the gradient of input weights is summed in register tiles.
+constexpr int32_t kWideInput = 6;
+
 // Pivots eliminated together.
 constexpr int64_t kPivots = 8;
 
@@ -70,7 +76,6 @@ struct Network {
     const int32_t* offset;      // (areas + 1,) first row of an area
     const int32_t* padded;      // (areas + 1,) the same with sizes rounded up to kLanes
     const uint8_t* sees_input;  // (areas,)
-    const uint8_t* transposed;  // (areas,) whether a gradient needs the area as a column
     Form form;
     int32_t relu;
     int32_t skew;
@@ -95,6 +100,7 @@ struct Network {
     int32_t largest;  // units of the largest area
     // One an edge, in order of edges; kEdges solves for the column area.
     const EdgeGradient* gradients;
+    const int32_t* by_column;  // edges, those of one column area together
     int32_t n_edges;
     int64_t n_totals;
     int64_t n_area_totals;

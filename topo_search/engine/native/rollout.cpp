@@ -19,10 +19,14 @@ constexpr int64_t kUnkeptSegment = 8;
 
 int32_t padded_size(int32_t size) { return (size + kLanes - 1) / kLanes * kLanes; }
 
-// Sequences a slice: a function of the batch alone, so that results do not depend on the number of threads.
+// Bytes of one state that the second-level cache should hold.
+constexpr int64_t kStateBytes = int64_t(1) << 20;
+
+// Sequences a slice: a function of the problem alone, so that results do not depend on the number of threads.
 int32_t slice_width(int64_t batch, int64_t units) {
-    (void)units;
-    return batch <= 16 ? 16 : batch <= 32 ? 32 : 64;
+    int32_t width = batch <= 16 ? 16 : batch <= 32 ? 32 : 64;
+    while (width > kLanes && width * units * int64_t(sizeof(float)) > kStateBytes) width /= 2;
+    return width;
 }
 
 // The longest segment whose states, with one state kept for every segment, fit the budget.
@@ -280,7 +284,6 @@ void Rollout::plan_edges() {
 // Transposing an area serves all its edges: areas with many edges become the columns.
 void Rollout::plan_gradients() {
     const int32_t areas = network_.areas;
-    transposed_.assign(areas, 0);
     std::vector<int32_t> column(problem_.edges.size(), -1);
     if (problem_.form == Form::kEdges) {
         for (std::size_t e = 0; e < column.size(); ++e) {
@@ -299,7 +302,6 @@ void Rollout::plan_gradients() {
         for (;;) {
             const int32_t area = static_cast<int32_t>(std::max_element(left.begin(), left.end()) - left.begin());
             if (left[area] == 0) break;
-            transposed_[area] = 1;
             for (const int32_t e : edges_of[area]) {
                 if (column[e] >= 0) continue;
                 column[e] = area;
@@ -322,6 +324,9 @@ void Rollout::plan_gradients() {
         gradients_.push_back({row, column[e], first, second});
     }
     network_.n_totals = at;
+    by_column_.resize(column.size());
+    std::iota(by_column_.begin(), by_column_.end(), 0);
+    std::stable_sort(by_column_.begin(), by_column_.end(), [&](int32_t a, int32_t b) { return column[a] < column[b]; });
     area_totals_.clear();
     at = 0;
     for (int32_t area = 0; area < areas; ++area) area_totals_.push_back(take(area, area));
@@ -337,7 +342,7 @@ void Rollout::plan() {
         case Form::kEdges: plan_edges(); break;
         case Form::kNone: break;
     }
-    network_.transposed = transposed_.data();
+    network_.by_column = by_column_.data();
     network_.gradients = gradients_.data();
     network_.area_totals = area_totals_.data();
 }
@@ -411,7 +416,7 @@ void Rollout::make_sparse() {
 
 void Rollout::make_slices() {
     const int64_t count = (problem_.batch + width_ - 1) / width_;
-    const int64_t state = int64_t(network_.units) * width_;
+    const int64_t state = int64_t(network_.units) * width_ + kApart;
     segment_ = problem_.keep ? segment_length(problem_.steps, count * state * int64_t(sizeof(float)), problem_.state_budget)
                              : std::min(problem_.steps, kUnkeptSegment);
     const int64_t segments = problem_.keep ? (problem_.steps + segment_ - 1) / segment_ : 0;

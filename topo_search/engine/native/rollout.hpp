@@ -91,8 +91,7 @@ class Rollout {
     int32_t width_;
     int64_t segment_;
     Network network_{};
-    std::vector<int32_t> offset_, padded_, independent_, length_, cover_row_;
-    std::vector<uint8_t> transposed_;
+    std::vector<int32_t> offset_, padded_, independent_, length_, cover_row_, by_column_;
     std::vector<Segment> segments_;
     std::vector<Panel> panels_;
     std::vector<Product> products_;

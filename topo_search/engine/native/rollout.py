@@ -107,12 +107,13 @@ def _flat_edges(layout: AreaLayout) -> list[int]:
 class _Settings(NamedTuple):
     calls: tuple[Call, ...]
     budgets: tuple[int, ...]
+    keep: bool
     threads: int
     fill_nan: bool
     level: str
 
 
-def _start(call: Call, budget: int, settings: _Settings, *, keep: bool) -> Any:
+def _start(call: Call, budget: int, settings: _Settings) -> Any:
     module = native_status().module
     assert module is not None
     layout = call.dynamics.layout
@@ -124,7 +125,7 @@ def _start(call: Call, budget: int, settings: _Settings, *, keep: bool) -> Any:
         seeing=list(range(len(layout.sizes)) if areas is None else areas),
         relu=call.dynamics.activation == "relu",
         all_states=call.all_states,
-        keep=keep,
+        keep=settings.keep,
         fill_nan=settings.fill_nan,
         h=call.dynamics.h,
         state_budget=budget,
@@ -146,14 +147,12 @@ class _NativeRollouts(torch.autograd.Function):
     def forward(ctx: Any, settings: _Settings, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         module = native_status().module
         assert module is not None
-        keep = any(ctx.needs_input_grad)
         started = [
-            _start(call, budget, settings, keep=keep)
-            for call, budget in zip(settings.calls, settings.budgets, strict=True)
+            _start(call, budget, settings) for call, budget in zip(settings.calls, settings.budgets, strict=True)
         ]
         outputs = tuple(torch.empty(call.output_shape) for call in settings.calls)
         module.forward(started, [output.numpy() for output in outputs], settings.threads)
-        if keep:
+        if settings.keep:
             ctx.started, ctx.threads = started, settings.threads
             ctx.shapes = [None if tensor is None else tensor.shape for tensor in tensors]
         return outputs
@@ -204,8 +203,10 @@ def native_rollouts(
     status = native_status()
     if status.module is None:
         raise RuntimeError(f"the compiled engine does not serve: {status.reason}")
-    budgets = state_budgets(calls, state_budget)
-    settings = _Settings(tuple(calls), budgets, torch.get_num_threads(), fill_nan, level or status.level)
     tensors = [tensor for call in calls for tensor in call.weights]
+    # Asked here: inside the function gradients are always off.
+    keep = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    budgets = state_budgets(calls, state_budget) if keep else (0,) * len(calls)
+    settings = _Settings(tuple(calls), budgets, keep, torch.get_num_threads(), fill_nan, level or status.level)
     result: tuple[Tensor, ...] = _NativeRollouts.apply(settings, *tensors)
     return result

@@ -1,0 +1,1 @@
+"""Parts of ``benchmarks/engine.py``: networks, contenders, clocks and tables."""
