@@ -1,5 +1,6 @@
 """What commands say and record of the engine that serves."""
 
+import importlib
 import json
 import re
 import shutil
@@ -112,6 +113,20 @@ def test_going_on_with_another_engine_is_warned_of(monkeypatch, capsys, tmp_path
 def test_doctor_says_which_engine_serves(monkeypatch, capsys, reference):
     status, out, _ = run(monkeypatch, capsys, "doctor")
     assert (status, "ok    engine: reference: switched off by TOPO_SEARCH_ENGINE=reference" in out) == (0, True)
+    assert "ok    agreement: nothing to compare: the reference engine serves" in out
+
+
+@pytest.mark.skipif(native_status().module is None, reason=native_status().reason or "it serves")
+@pytest.mark.parametrize("wrong", [1.001, float("nan")])
+def test_doctor_holds_the_native_engine_against_the_reference(monkeypatch, capsys, wrong):
+    engine = native_status().engine
+    agrees = f"ok    agreement: {engine} agrees with the reference engine, states and gradients: relative error "
+    assert agrees in run(monkeypatch, capsys, "doctor")[1]
+    entry = importlib.import_module("topo_search.engine.rollout")
+    run_native = entry.native_rollouts
+    monkeypatch.setattr(entry, "native_rollouts", lambda *a, **k: [wrong * state for state in run_native(*a, **k)])
+    status, out, _ = run(monkeypatch, capsys, "doctor")
+    assert (status, f"FAIL  agreement: {engine} differs from the reference engine" in out) == (1, True)
 
 
 def test_doctor_fails_where_a_wanted_engine_is_missing(monkeypatch, capsys, reference):

@@ -586,3 +586,27 @@ def test_steps_belong_to_cayley_alone():
 def test_impossible_steps_cannot_be_judged(times):
     with pytest.raises(InputError, match="dt and tau cannot be judged"):
         certify_matrices(replace(make(), dt=times[0], tau=times[1]))
+
+
+def test_a_truncated_series_is_part_of_the_factor() -> None:
+    areas = [Area(size=6, is_input=index == 0, is_output=index == 30) for index in range(60)]
+    edges = [(index, index + 1) for index in range(59)]
+    config = NetworkConfig(dt=0.03, coupling_scale=0.3)
+    network = build_network(ModuleGraph(areas, edges), config, channels=2, classes=3, seed=0)
+    matrices = network.matrices()
+    assert matrices.series is not None
+    radius, coefficients = matrices.series
+    skew = matrices.coupling - matrices.coupling.T
+    scaled, identity = 0.5 * config.h * skew, np.eye(len(skew))
+    before, now = identity, scaled / radius
+    total = coefficients[0] * before
+    for coefficient in coefficients[1:]:
+        total = total + coefficient * now
+        before, now = now, 2 * (scaled / radius) @ now + before
+    left_out = 2 * np.linalg.norm(total - np.linalg.inv(identity - scaled), 2)
+    certificate = certify_matrices(matrices)
+    assert 0 < left_out <= certificate.step_residual <= 1e-6
+    without = certify_matrices(replace(matrices, series=None))
+    assert without.step_residual == 0
+    assert certificate.rho - without.rho == pytest.approx(certificate.step_residual * without.rho, rel=1e-3)
+    assert certificate.certified

@@ -57,6 +57,8 @@ class NetworkMatrices:
         dt: step.
         tau: time constant, in the units of dt.
         stability: the arm of the network, see :class:`topo_search.model.config.NetworkConfig`.
+        series: radius and coefficients of the Chebyshev series by which the compiled engine applies a whole-matrix
+            Cayley step of a large sparse graph; ``None`` where it solves directly.
     """
 
     sizes: tuple[int, ...]
@@ -68,6 +70,7 @@ class NetworkMatrices:
     dt: float
     tau: float
     stability: str
+    series: tuple[float, tuple[float, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ class Certificate:
         coupling_symmetric_part: largest eigenvalue of ``(L + L^T) / 2``; 0 for negative feedback.
         orthogonality_defect: ``||Q^T Q - I||_2`` of the stored step matrix; for ``edge_cayley`` a bound of it for the
             product of all ``Q_e``; 0 where there is none.
+        step_residual: a bound of how far, in norm, the step as the compiled engine applies it may lie from the stored
+            one because a series was truncated; 0 where it solves directly (then they differ by rounding).
         euler_certified: whether forward Euler at this dt would be certified (``tri`` bound).
         euler_rho: its factor.
         euler_largest_dt: the largest dt at which it would be, by the same bound; 0 when there is none.
@@ -112,6 +117,7 @@ class Certificate:
     coupling_norm: float
     coupling_symmetric_part: float
     orthogonality_defect: float
+    step_residual: float
     euler_certified: bool
     euler_rho: float
     euler_largest_dt: float
@@ -241,6 +247,21 @@ def _product_defect(defects: Sequence[float]) -> float:
     return total
 
 
+def series_residual(radius: float, coefficients: Sequence[float], reach: float) -> float:
+    """A bound of ``||p(c K) - (I - c K)^-1||_2`` for a skew K with ``c ||K||_2 = reach``.
+
+    ``p = sum a_k P_k(c K / radius)``, ``P_0 = I, P_1 = X, P_k+1 = 2 X P_k + P_k-1``. K is normal with eigenvalues on the
+    imaginary axis, so the norm is the largest deviation there; it is evaluated on a fine grid and doubled.
+    """
+    t = np.linspace(0.0, max(reach, np.finfo(float).tiny) / radius, 4097) * 1j
+    before, now = np.ones_like(t), t
+    total = coefficients[0] * before
+    for coefficient in coefficients[1:]:
+        total = total + coefficient * now
+        before, now = now, 2 * t * now + before
+    return 2 * float(np.abs(total - 1 / (1 - radius * t)).max())
+
+
 def _euler_largest_dt(area_norm: float, coupling_norm: float, tau: float) -> float:
     """Largest dt at which ``sqrt((1 - h)^2 + h^2 sigma^2) + h s < 1``, for a skew coupling; 0 when there is none.
 
@@ -283,13 +304,17 @@ def certify_matrices(network: NetworkMatrices) -> Certificate:
 
     notes: tuple[str, ...] = ()
     reason = _structure_defect(network)
-    defect = 0.0
+    defect = residual = 0.0
+    if network.integrator == "cayley" and network.series is not None:
+        # y = 2 z - x, z from the series.
+        residual = 2 * series_residual(*network.series, reach=0.5 * h * strength)
     if network.integrator != "euler":
         pairs = _step_pairs(network, coupling)
         defects = [norm_bound(step.T @ step - np.eye(len(step))) for step, _ in pairs]
         defect = _product_defect(defects)
         # The margin also covers the rounding of Q^T Q, which a margin relative to so small a defect would not.
-        rho, bound = math.sqrt(1 + defect) * (1 + MARGIN) * (1 - h * (1 - area_norm)), network.integrator
+        step_norm = math.sqrt(1 + defect) * (1 + MARGIN) + residual
+        rho, bound = step_norm * (1 - h * (1 - area_norm)), network.integrator
         steps_reason, note = steps_defect(pairs, h, max(defects, default=0.0))
         reason, notes = reason or steps_reason, (note,) if note else ()
     else:
@@ -328,6 +353,7 @@ def certify_matrices(network: NetworkMatrices) -> Certificate:
         coupling_norm=strength,
         coupling_symmetric_part=symmetric,
         orthogonality_defect=defect,
+        step_residual=residual,
         euler_certified=euler_rho < 1 and not free and area_norm < 1,
         euler_rho=euler_rho,
         euler_largest_dt=largest_dt,

@@ -19,6 +19,7 @@ from topo_search.engine import (
     rollouts,
     serving_engine,
 )
+from topo_search.engine.native import Series, series_for
 from topo_search.errors import InputError
 from topo_search.graph import ModuleGraph
 from topo_search.model.certificate import Certificate, NetworkMatrices, certify_matrices
@@ -223,7 +224,13 @@ class ComboNet(nn.Module):
             dt=self.config.dt,
             tau=self.config.tau,
             stability=self.config.stability,
+            series=self._series(),
         )
+
+    def _series(self) -> Series | None:
+        if self.dynamics.integrator != "cayley":
+            return None
+        return series_for(self.layout, self.coupling.detach().cpu().float(), self.config.h)
 
     def certificate(self) -> Certificate:
         """The certificate of the weights as they are."""

@@ -10,13 +10,14 @@ level; ``rollout.cpp`` plans products, packs weights and runs slices on threads;
 ``binding.cpp`` is the module.
 """
 
-from topo_search.engine.native.forms import SERIES_TOLERANCE, direct_form, series_for, useful_multiplies
+from topo_search.engine.native.forms import SERIES_TOLERANCE, Series, direct_form, series_for, useful_multiplies
 from topo_search.engine.native.loader import NativeStatus, native_status
 from topo_search.engine.native.rollout import native_rollouts
 
 __all__ = [
     "SERIES_TOLERANCE",
     "NativeStatus",
+    "Series",
     "direct_form",
     "native_rollouts",
     "native_status",
