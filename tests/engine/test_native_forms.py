@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.native import Execution, graph_of, held_against_reference, layouts, levels, make_call, needs_native, passed
+from support.calls import graph_of, layouts, make_call
+from support.native import Execution, held_against_reference, levels, needs_native, passed
 
 from topo_search.engine import AreaLayout, Dynamics
 from topo_search.engine.native import SERIES_TOLERANCE, direct_form, series_for, useful_multiplies

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.native import Execution, leaves, levels, loss_weights, make_call, native, needs_native, planned, watched
+from support.calls import leaves, make_call
+from support.native import Execution, levels, loss_weights, native, needs_native, planned, watched
 
 from topo_search.engine import INTEGRATORS, AreaLayout, rollout, rollouts
 from topo_search.engine.native import budget as budget_module

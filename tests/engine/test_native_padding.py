@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from support.native import Execution, converted, leaves, levels, loss_weights, make_call, native, needs_native
+from support.calls import converted, leaves, make_call
+from support.native import Execution, levels, loss_weights, native, needs_native
 
 from topo_search.engine import INTEGRATORS, AreaLayout, Call, rollouts
 

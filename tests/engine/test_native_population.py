@@ -4,17 +4,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.native import (
-    Execution,
-    calls,
-    leaves,
-    levels,
-    loss_weights,
-    make_call,
-    native,
-    needs_native,
-    threads,
-)
+from support.calls import calls, leaves, make_call
+from support.native import Execution, levels, loss_weights, native, needs_native, threads
 
 from topo_search.engine import AreaLayout, Call, rollouts
 

@@ -13,7 +13,7 @@ from topo_search.engine.call import Call, Dynamics
 from topo_search.engine.edge_cayley import edge_cayley_steps, edge_products
 from topo_search.engine.integrators import cayley_step
 from topo_search.engine.lengths import segment_lengths
-from topo_search.engine.native import native_rollouts, native_status
+from topo_search.engine.native import eliminable, native_rollouts, native_status
 from topo_search.engine.reference import cayley_rollout, euler_rollout
 
 __all__ = ["Engine", "rollout", "rollouts", "serving_engine"]
@@ -60,7 +60,8 @@ def rollout(
         lengths: steps of each sequence, ``(B,)``, int64, 0 to T; all T where not given. A sequence is held in its state
             from its end on: the last state is that of each sequence's own end, ``initial`` for length 0.
         all_states: return ``(T, B, N)`` instead of the last state ``(B, N)``.
-        engine: ``auto`` takes the native engine where it serves: on the CPU, in float32, where it was built.
+        engine: ``auto`` takes the native engine where it serves: on the CPU, in float32, where it was built (and for
+            edge-wise steps up to a strength of the coupling, see :func:`topo_search.engine.native.eliminable`).
         state_budget: bytes of states that the native engine keeps for the backward pass; what does not fit is computed
             again, segment by segment, with the same result. A quarter of the free memory where not given, 0 for no
             limit.
@@ -118,8 +119,10 @@ def _engine_of(call: Call, wanted: Engine) -> Literal["native", "reference"]:
         return "reference"
     tensors = [tensor for tensor in (*call.weights, call.saturation) if tensor is not None]
     serves = all(serving_engine(tensor) == "native" for tensor in tensors)
+    why = native_status().reason or "it runs on the CPU in float32"
+    if serves and call.dynamics.integrator == "edge_cayley" and not eliminable(call.forward, call.dynamics.h):
+        serves, why = False, "in float32 its edge-wise steps are not accurate at so strong a coupling"
     if wanted == "native" and not serves:
-        why = native_status().reason or "it runs on the CPU in float32"
         raise ValueError(f"the native engine was asked for, but {why}")
     return "native" if serves else "reference"
 

@@ -250,8 +250,8 @@ def _product_defect(defects: Sequence[float]) -> float:
 def series_residual(radius: float, coefficients: Sequence[float], reach: float) -> float:
     """A bound of ``||p(c K) - (I - c K)^-1||_2`` for a skew K with ``c ||K||_2 = reach``.
 
-    ``p = sum a_k P_k(c K / radius)``, ``P_0 = I, P_1 = X, P_k+1 = 2 X P_k + P_k-1``. K is normal with eigenvalues on the
-    imaginary axis, so the norm is the largest deviation there; it is evaluated on a fine grid and doubled.
+    ``p = sum a_k P_k(c K / radius)``, ``P_0 = I, P_1 = X, P_k+1 = 2 X P_k + P_k-1``. K is normal with eigenvalues on
+    the imaginary axis, so the norm is the largest deviation there; it is evaluated on a fine grid and doubled.
     """
     t = np.linspace(0.0, max(reach, np.finfo(float).tiny) / radius, 4097) * 1j
     before, now = np.ones_like(t), t

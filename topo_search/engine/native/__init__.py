@@ -10,7 +10,14 @@ level; ``rollout.cpp`` plans products, packs weights and runs slices on threads;
 ``binding.cpp`` is the module.
 """
 
-from topo_search.engine.native.forms import SERIES_TOLERANCE, Series, direct_form, series_for, useful_multiplies
+from topo_search.engine.native.forms import (
+    SERIES_TOLERANCE,
+    Series,
+    direct_form,
+    eliminable,
+    series_for,
+    useful_multiplies,
+)
 from topo_search.engine.native.loader import NativeStatus, native_status
 from topo_search.engine.native.rollout import native_rollouts
 
@@ -19,6 +26,7 @@ __all__ = [
     "NativeStatus",
     "Series",
     "direct_form",
+    "eliminable",
     "native_rollouts",
     "native_status",
     "series_for",

@@ -50,7 +50,7 @@ bool usable(const std::string& level) {
 }
 
 // Best first.
-std::vector<const Level* (*)()> compiled_levels(std::vector<std::string>& names) {
+std::vector<const Level* (*)()> compiled_levels([[maybe_unused]] std::vector<std::string>& names) {
     std::vector<const Level* (*)()> levels;
 #if defined(TOPO_SEARCH_HAS_AVX512)
     names.emplace_back("avx512");
@@ -102,13 +102,16 @@ class Holder {
    public:
     Holder(const std::string& level, std::vector<int32_t> sizes, const std::vector<int32_t>& edges,
            std::vector<int32_t> seeing, std::vector<int32_t> cover, int form, bool relu, bool all_states, bool keep,
-           bool fill_nan, float h, float series_scale, std::vector<float> series, int64_t state_budget,
+           bool fill_nan, double h, float series_scale, std::vector<float> series, int64_t state_budget,
            nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu> inputs, Floats input_weights,
            const Floats& bias, const Floats& area_weights, const Floats& forward, const std::optional<Floats>& backward,
            const std::optional<Floats>& matrix, const std::optional<Floats>& saturation,
            std::optional<Floats> initial, const std::optional<Array<const int64_t>>& lengths)
         : inputs_(inputs.cast()), input_weights_(input_weights.cast()) {
         if (initial) initial_ = initial->cast();
+        if (form < static_cast<int>(Form::kEuler) || form > static_cast<int>(Form::kEdges))
+            throw std::invalid_argument("form " + std::to_string(form) + " is not one of 1 to 4");
+        if (!(h > 0 && h <= 1)) throw std::invalid_argument("h must lie in (0, 1]");
         Problem p{};
         p.form = static_cast<Form>(form);
         p.steps = static_cast<int64_t>(inputs.shape(0));
@@ -186,14 +189,19 @@ class Holder {
 
     Rollout& rollout() { return *rollout_; }
 
-    void begin_forward(const OutFloats& output) {
+    // The array of states, checked; nothing changes yet.
+    float* output(const OutFloats& output) const {
         if (ran_) throw std::runtime_error("a rollout runs forward once");
-        ran_ = true;
-        rollout_->begin_forward(checked(output, (all_states_ ? steps_ : 1) * batch_ * units_, "output"));
+        return checked(output, (all_states_ ? steps_ : 1) * batch_ * units_, "output");
     }
 
-    void begin_backward(const Floats& grad_output, const std::vector<std::optional<OutFloats>>& targets) {
-        if (!ran_ || !keep_ || done_) throw std::runtime_error("a rollout runs backward once, after forward, with its states kept");
+    void finish_forward() { ran_ = true; }
+
+    // The arrays of a backward pass, checked; nothing changes yet.
+    std::pair<const float*, Gradients> targets(const Floats& grad_output,
+                                               const std::vector<std::optional<OutFloats>>& targets) const {
+        if (!ran_ || !keep_ || done_)
+            throw std::runtime_error("a rollout runs backward once, after forward, with its states kept");
         if (targets.size() != 7) throw std::invalid_argument("expected seven gradients");
         Gradients g{};
         g.inputs = checked(targets[0], steps_ * batch_ * channels_, "the gradient of inputs");
@@ -205,10 +213,10 @@ class Holder {
         g.initial = checked(targets[6], batch_ * units_, "the gradient of initial");
         if (g.input_weights == nullptr || g.bias == nullptr || g.forward == nullptr || (g.backward == nullptr) != skew_)
             throw std::invalid_argument("a gradient is missing");
-        const float* grad = checked(grad_output, (all_states_ ? steps_ : 1) * batch_ * units_, "grad_output");
-        done_ = true;
-        rollout_->begin_backward(grad, g);
+        return {checked(grad_output, (all_states_ ? steps_ : 1) * batch_ * units_, "grad_output"), g};
     }
+
+    void finish_backward() { done_ = true; }
 
    private:
     nb::object inputs_, input_weights_, initial_;
@@ -217,25 +225,42 @@ class Holder {
     bool all_states_ = false, skew_ = false, keep_ = false, ran_ = false, done_ = false;
 };
 
+void check_holders(const std::vector<Holder*>& holders, std::size_t arrays, const std::string& what) {
+    if (holders.size() != arrays) throw std::invalid_argument("expected one " + what + " a rollout");
+    for (std::size_t i = 0; i < holders.size(); ++i) {
+        if (holders[i] == nullptr) throw std::invalid_argument("a rollout is None");
+        for (std::size_t j = 0; j < i; ++j)
+            if (holders[i] == holders[j]) throw std::invalid_argument("a rollout is given twice");
+    }
+}
+
 void forward(const std::vector<Holder*>& holders, const std::vector<OutFloats>& outputs, int threads) {
-    if (holders.size() != outputs.size()) throw std::invalid_argument("expected one output a rollout");
+    check_holders(holders, outputs.size(), "output");
+    std::vector<float*> arrays;
+    for (std::size_t i = 0; i < holders.size(); ++i) arrays.push_back(holders[i]->output(outputs[i]));
     std::vector<Rollout*> rollouts;
     for (std::size_t i = 0; i < holders.size(); ++i) {
-        holders[i]->begin_forward(outputs[i]);
         rollouts.push_back(&holders[i]->rollout());
+        rollouts.back()->begin_forward(arrays[i]);
     }
-    nb::gil_scoped_release unlocked;
-    topo_search::run_forward(rollouts, threads);
+    {
+        nb::gil_scoped_release unlocked;
+        topo_search::run_forward(rollouts, threads);
+    }
+    for (Holder* holder : holders) holder->finish_forward();
 }
 
 void backward(const std::vector<Holder*>& holders, const std::vector<Floats>& grad_outputs,
               const std::vector<std::vector<std::optional<OutFloats>>>& targets, int threads) {
-    if (holders.size() != grad_outputs.size() || holders.size() != targets.size())
-        throw std::invalid_argument("expected one gradient and one set of targets a rollout");
+    check_holders(holders, grad_outputs.size(), "grad_output");
+    check_holders(holders, targets.size(), "set of targets");
+    std::vector<std::pair<const float*, Gradients>> arrays;
+    for (std::size_t i = 0; i < holders.size(); ++i) arrays.push_back(holders[i]->targets(grad_outputs[i], targets[i]));
     std::vector<Rollout*> rollouts;
     for (std::size_t i = 0; i < holders.size(); ++i) {
-        holders[i]->begin_backward(grad_outputs[i], targets[i]);
+        holders[i]->finish_backward();
         rollouts.push_back(&holders[i]->rollout());
+        rollouts.back()->begin_backward(arrays[i].first, arrays[i].second);
     }
     nb::gil_scoped_release unlocked;
     topo_search::run_backward(rollouts, threads);
@@ -245,6 +270,8 @@ void backward(const std::vector<Holder*>& holders, const std::vector<Floats>& gr
 
 NB_MODULE(_topo_search_native, m) {
     m.doc() = "The compiled time loop; use topo_search.engine.rollout.";
+    // A graph that is alive when the interpreter ends holds rollouts; that is no fault of anybody's.
+    nb::set_leak_warnings(false);
     std::vector<std::string> names;
     compiled_levels(names);
     m.attr("INTERFACE") = kInterface;
@@ -253,7 +280,7 @@ NB_MODULE(_topo_search_native, m) {
     m.def("release_memory", &topo_search::release_memory, "Give kept buffers back; returns bytes.");
     nb::class_<Holder>(m, "Rollout")
         .def(nb::init<const std::string&, std::vector<int32_t>, const std::vector<int32_t>&, std::vector<int32_t>,
-                      std::vector<int32_t>, int, bool, bool, bool, bool, float, float, std::vector<float>, int64_t,
+                      std::vector<int32_t>, int, bool, bool, bool, bool, double, float, std::vector<float>, int64_t,
                       nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>, Floats, const Floats&,
                       const Floats&, const Floats&, const std::optional<Floats>&, const std::optional<Floats>&,
                       const std::optional<Floats>&, std::optional<Floats>,
@@ -267,6 +294,7 @@ NB_MODULE(_topo_search_native, m) {
         .def_prop_ro("width", [](Holder& h) { return h.rollout().width(); })
         .def_prop_ro("segment", [](Holder& h) { return h.rollout().segment(); })
         .def_prop_ro("state_bytes", [](Holder& h) { return h.rollout().state_bytes(); });
-    m.def("forward", &forward, nb::arg("rollouts"), nb::arg("outputs"), nb::arg("threads"));
-    m.def("backward", &backward, nb::arg("rollouts"), nb::arg("grad_outputs"), nb::arg("targets"), nb::arg("threads"));
+    m.def("forward", &forward, nb::arg("rollouts"), nb::arg("outputs").noconvert(), nb::arg("threads"));
+    m.def("backward", &backward, nb::arg("rollouts"), nb::arg("grad_outputs"), nb::arg("targets").noconvert(),
+          nb::arg("threads"));
 }

@@ -26,11 +26,22 @@ from topo_search.engine.blocks import coupling_form
 from topo_search.engine.call import Dynamics
 from topo_search.engine.layout import AreaLayout
 
-__all__ = ["SERIES_TOLERANCE", "Direct", "Series", "direct_form", "series_for", "useful_multiplies"]
+__all__ = [
+    "SERIES_TOLERANCE",
+    "Direct",
+    "Series",
+    "dense_form",
+    "direct_form",
+    "eliminable",
+    "series_for",
+    "useful_multiplies",
+]
 
 SERIES_TOLERANCE = 1e-7
 """Norm of what the truncated series leaves out of ``(I - c K)^-1``; float32 rounds at 6e-8."""
 
+# In float32 an elimination may lose (c ||K||_2)^2 units of rounding; up to here that is 1e-5 at worst.
+STRENGTH_LIMIT = 13.0
 # A cover must save this share of the dense product: its extra passes over the state are not free.
 COVER_SAVING = 0.9
 # A series is considered where the direct solve costs more than so many products with K: it needs its norm estimated.
@@ -90,8 +101,24 @@ def direct_form(layout: AreaLayout) -> Direct:
         covered -= sizes[-area]
         cost -= saving
     if cost >= COVER_SAVING * n * n:
-        return Direct("dense", tuple(range(len(sizes))), n * n)
+        return dense_form(layout)
     return Direct("cover", tuple(sorted(cover)), cost)
+
+
+def dense_form(layout: AreaLayout) -> Direct:
+    """All areas solved together: exact within rounding at any coupling strength."""
+    return Direct("dense", tuple(range(len(layout.sizes))), layout.n_units**2)
+
+
+def eliminable(coupling: Tensor, h: float) -> bool:
+    """Whether a coupling is weak enough, ``c ||K||_F <= 13``, for areas to be eliminated in float32.
+
+    That is ten times what training reaches on the default space. Beyond it a whole-matrix step is solved for all areas
+    together, and edge-wise steps are left to the reference engine. True for a coupling that is not finite, which gives
+    NaN in any form.
+    """
+    strength = 0.5 * h * math.sqrt(2) * float(torch.linalg.vector_norm(coupling.detach(), dtype=torch.float64))
+    return not math.isfinite(strength) or strength <= STRENGTH_LIMIT
 
 
 def series_coefficients(radius: float) -> tuple[float, ...]:

@@ -22,9 +22,14 @@ int32_t padded_size(int32_t size) { return (size + kLanes - 1) / kLanes * kLanes
 // Bytes of one state that the second-level cache should hold.
 constexpr int64_t kStateBytes = int64_t(1) << 20;
 
+// Units from which a slice of 32 sequences is about as fast, for each sequence, as one of 64.
+constexpr int64_t kLargeUnits = 256;
+
 // Sequences a slice: a function of the problem alone, so that results do not depend on the number of threads.
 int32_t slice_width(int64_t batch, int64_t units) {
-    int32_t width = batch <= 16 ? 16 : batch <= 32 ? 32 : 64;
+    // Two slices give two threads work; on small networks narrow slices cost more than that is worth.
+    const bool halved = batch <= 64 && units >= kLargeUnits;
+    int32_t width = batch <= 16 ? 16 : batch <= 32 || halved ? 32 : 64;
     while (width > kLanes && width * units * int64_t(sizeof(float)) > kStateBytes) width /= 2;
     return width;
 }
@@ -79,8 +84,8 @@ Rollout::Rollout(const Problem& problem, const Level& level)
     network_.form = problem_.form;
     network_.relu = problem_.relu;
     network_.skew = problem_.skew;
-    network_.h = problem_.h;
-    network_.leak = 1 - problem_.h;
+    network_.h = static_cast<float>(problem_.h);
+    network_.leak = static_cast<float>(1 - problem_.h);
     network_.input_weights = problem_.input_weights;
     network_.n_edges = static_cast<int32_t>(problem_.edges.size());
     network_.largest = *std::max_element(problem_.sizes.begin(), problem_.sizes.end());
@@ -140,7 +145,7 @@ void Rollout::add_product(const std::vector<Block>& blocks) {
 }
 
 void Rollout::plan_euler() {
-    const float h = problem_.h;
+    const float h = static_cast<float>(problem_.h);
     add_product(coupling_blocks(false, h));
     add_product(coupling_blocks(true, h));
 }
@@ -166,7 +171,7 @@ void Rollout::plan_cover() {
     std::vector<int32_t> area_at(network_.units);
     for (int32_t area = 0; area < areas; ++area)
         std::fill(area_at.begin() + offset_[area], area_at.begin() + offset_[area + 1], area);
-    const std::vector<Block> blocks = coupling_blocks(false, 0.5f * problem_.h);
+    const std::vector<Block> blocks = coupling_blocks(false, 0.5f * network_.h);
     if (problem_.matrix == nullptr) make_inverse(blocks, area_at);
     std::vector<Block> into;
     std::vector<Block> out_of;
@@ -261,7 +266,7 @@ void Rollout::add_inverse(bool transpose) {
 }
 
 void Rollout::plan_edges() {
-    const float c = 0.5f * problem_.h;
+    const float c = 0.5f * network_.h;
     int64_t inverse = 0;
     int64_t at = 0;
     for (std::size_t e = 0; e < problem_.edges.size(); ++e) {
@@ -367,7 +372,7 @@ void Rollout::pack() {
 // Most area weights are zero (3.3 % of the sparse recipe), and most areas do not see the input.
 void Rollout::make_sparse() {
     const int32_t units = network_.units;
-    const float h = problem_.h;
+    const float h = static_cast<float>(problem_.h);
     area_start_.assign(1, 0);
     std::vector<int32_t> in_column(units + 1, 0);
     const float* block = problem_.area_weights;
@@ -500,7 +505,7 @@ void Rollout::end_backward() {
     for (std::size_t s = 1; s < slices_.size(); ++s)
         for (int64_t i = 0; i < used; ++i) sum[i] += slices_[s].totals[i];
 
-    const float h = problem_.h;
+    const float h = static_cast<float>(problem_.h);
     const Slice& total = slices_[0];
     for (int32_t i = 0; i < network_.units; ++i) targets_.bias[i] = h * total.bias_sums[i];
     for (int32_t area = 0; area < network_.areas; ++area) {

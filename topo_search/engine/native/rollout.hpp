@@ -22,7 +22,7 @@ struct Problem {
     bool all_states;
     bool keep;  // for backward
     bool fill_nan;
-    float h;
+    double h;
     float series_scale;          // kSeries: 2 c / r
     std::vector<float> series;   // kSeries: coefficients
     int64_t steps;

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from topo_search.engine.call import Call
 from topo_search.engine.layout import AreaLayout
 from topo_search.engine.native.budget import state_budgets
-from topo_search.engine.native.forms import direct_form, series_for
+from topo_search.engine.native.forms import Direct, dense_form, direct_form, eliminable, series_for
 from topo_search.engine.native.loader import native_status
 
 __all__ = ["native_rollouts"]
@@ -37,12 +37,15 @@ def _solved_units(layout: AreaLayout) -> tuple[Tensor, Tensor]:
     return layout.units_of(cover), layout.units_of(others) if others else none
 
 
-def _schur_inverse(layout: AreaLayout, coupling: Tensor, h: float) -> Tensor:
-    """Inverse of ``S = I - c K_HH + c^2 K_RH^T K_RH``; its symmetric part is at least I, so it exists."""
+def _schur_inverse(layout: AreaLayout, direct: Direct, coupling: Tensor, h: float) -> Tensor:
+    """Inverse of ``S = I - c K_HH + c^2 K_RH^T K_RH``; its symmetric part is at least I, so it exists.
+
+    Made in float64 and rounded, as the step is then orthogonal within rounding at any coupling strength. A coupling
+    that is not finite gives NaN.
+    """
     c = 0.5 * h
-    lower = layout.dense_coupling(coupling)
+    lower = layout.dense_coupling(coupling.double())
     skew = (lower - lower.t()).mul_(c)
-    direct = direct_form(layout)
     if direct.name == "dense":
         system = skew.neg_()
     else:
@@ -51,25 +54,29 @@ def _schur_inverse(layout: AreaLayout, coupling: Tensor, h: float) -> Tensor:
         rows = columns.index_select(0, explicit)
         system = torch.addmm(columns.index_select(0, solved), rows.t(), rows, beta=-1)
     system.diagonal().add_(1)
-    inverse: Tensor = torch.linalg.inv(system)
-    return inverse.contiguous()
+    inverse: Tensor = torch.linalg.inv_ex(system).inverse
+    return inverse.float().contiguous()
 
 
 def _edge_inverses(layout: AreaLayout, coupling: Tensor, h: float) -> Tensor:
-    """For each edge, of ``I + c^2 B^T B`` or ``I + c^2 B B^T``, whichever is smaller (the lower area's on a tie)."""
-    c = 0.5 * h
+    """For each edge, of ``I + c^2 B^T B`` or ``I + c^2 B B^T``, whichever is smaller (the lower area's on a tie).
 
-    def inverse(blocks: Tensor) -> Tensor:
+    In float64 as above.
+    """
+    c, coupling = 0.5 * h, coupling.double()
+
+    def inverses(blocks: Tensor) -> Tensor:
         if blocks.shape[-1] > blocks.shape[-2]:
             blocks = blocks.transpose(-1, -2)
         system = blocks.transpose(-1, -2) @ blocks * (c * c)
         system.diagonal(dim1=-2, dim2=-1).add_(1)
-        return torch.cholesky_inverse(torch.linalg.cholesky(system))
+        inverse: Tensor = torch.linalg.inv_ex(system).inverse
+        return inverse.float()
 
     if layout.equal_sizes:
         n = layout.sizes[0]
-        return inverse(coupling.view(-1, n, n)).reshape(-1)
-    return torch.cat([inverse(block).reshape(-1) for block in layout.coupling_blocks(coupling)])
+        return inverses(coupling.view(-1, n, n)).reshape(-1)
+    return torch.cat([inverses(block).reshape(-1) for block in layout.coupling_blocks(coupling)])
 
 
 def _array(tensor: Tensor | None) -> np.ndarray[Any, Any] | None:
@@ -92,10 +99,10 @@ def _program(call: Call) -> dict[str, Any]:
     if series is not None:
         scale = h / series.radius
         return program | {"form": FORMS["series"], "series": list(series.coefficients), "series_scale": scale}
-    direct = direct_form(layout)
+    direct = direct_form(layout) if eliminable(coupling, h) else dense_form(layout)
     program |= {"form": FORMS["cover"], "cover": list(direct.cover)}
     if sum(layout.sizes[area] for area in direct.cover) > OWN_INVERSE:
-        program["matrix"] = _array(_schur_inverse(layout, coupling, h))
+        program["matrix"] = _array(_schur_inverse(layout, direct, coupling, h))
     return program
 
 
@@ -153,6 +160,8 @@ class _NativeRollouts(torch.autograd.Function):
         outputs = tuple(torch.empty(call.output_shape) for call in settings.calls)
         module.forward(started, [output.numpy() for output in outputs], settings.threads)
         if settings.keep:
+            # The engine reads them where they lie; autograd sees to it that nobody writes there meanwhile.
+            ctx.save_for_backward(*tensors)
             ctx.started, ctx.threads = started, settings.threads
             ctx.shapes = [None if tensor is None else tensor.shape for tensor in tensors]
         return outputs
@@ -162,6 +171,7 @@ class _NativeRollouts(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         module = native_status().module
         assert module is not None
+        _ = ctx.saved_tensors
         made: list[Tensor | None] = []
         for index in range(len(ctx.started)):
             first = index * TENSORS
