@@ -45,6 +45,23 @@ inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
 inline Vec zero() { return Vec{}; }
 inline Vec all(float value) { return value - Vec{}; }
+typedef float Sum __attribute__((vector_size(kSumLanes * 4), may_alias));
+
+// Lanes added up as far as a sum kept in memory needs it: a smaller sum is a smaller load.
+inline Sum folded(Vec v) {
+#if defined(__AVX512F__)
+    const auto half = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                      __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    return __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
+#elif defined(__AVX2__)
+    return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+#else
+    return v;
+#endif
+}
+
+inline void add_folded(float* to, Vec v) { *reinterpret_cast<Sum*>(to) += folded(v); }
+
 // NaN stays NaN.
 inline Vec relu(Vec x) { return x < 0 ? zero() : x; }
 inline Vec absolute(Vec x) { return x < 0 ? -x : x; }
@@ -707,8 +724,7 @@ struct Loop {
 
     // Gradients of an area's bias and input weights. Sums over lanes are finished at the end.
     void add_input_sums(int area, const float* gradient, const float* u) const {
-        float* sums = slice.lane_sums;
-        float* input_sums = sums + int64_t(net.units) * kLanes;
+        const bool sees = net.sees_input[area] != 0;
         for (int i = net.offset[area]; i < net.offset[area + 1]; ++i) {
             Vec g[V];
             Vec total = zero();
@@ -716,18 +732,17 @@ struct Loop {
                 g[j] = load(gradient + int64_t(i) * S + j * W);
                 total += g[j];
             }
-            store(sums + int64_t(i) * kLanes, load(sums + int64_t(i) * kLanes) + total);
-            if (!net.sees_input[area] || wide()) continue;
+            add_folded(slice.lane_sums + int64_t(i) * kSumLanes, total);
+            if (!sees || wide()) continue;
             for (int c = 0; c < net.channels; ++c) {
-                float* to = input_sums + (int64_t(i) * net.channels + c) * kLanes;
-                Vec sum = load(to);
+                Vec sum = zero();
                 for (int j = 0; j < V; ++j) sum += g[j] * load(u + int64_t(c) * S + j * W);
-                store(to, sum);
+                add_folded(slice.lane_input_sums + (int64_t(i) * net.channels + c) * kSumLanes, sum);
             }
         }
-        if (net.sees_input[area] && wide())
+        if (sees && wide())
             outer<S, false>(rows(area), rows_of(gradient, area), scratch.input_columns, nullptr, nullptr, input_ld(),
-                            input_sums + int64_t(net.offset[area]) * input_ld());
+                            slice.lane_input_sums + int64_t(net.offset[area]) * input_ld());
     }
 
     // Many channels are summed as blocks of an edge are; for few of them that would mostly multiply padding.
@@ -739,21 +754,21 @@ struct Loop {
             for (int c = 0; c < net.channels; ++c) scratch.input_columns[b * input_ld() + c] = scratch.input[c * S + b];
     }
 
+    float finished(const float* lanes) const {
+        const Sum sum = *reinterpret_cast<const Sum*>(lanes);
+        return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    }
+
     void finish_input_sums() const {
-        const int64_t count = int64_t(net.units) * (wide() ? 1 : 1 + net.channels);
-        for (int64_t i = 0; i < count; ++i) {
-            float sum = 0;
-            for (int l = 0; l < W; ++l) sum += slice.lane_sums[i * kLanes + l];
-            if (i < net.units) {
-                slice.bias_sums[i] = sum;
-            } else {
-                slice.input_sums[i - net.units] = sum;
-            }
+        for (int i = 0; i < net.units; ++i) slice.bias_sums[i] = finished(slice.lane_sums + int64_t(i) * kSumLanes);
+        const int64_t inputs = int64_t(net.units) * net.channels;
+        if (!wide()) {
+            for (int64_t i = 0; i < inputs; ++i) slice.input_sums[i] = finished(slice.lane_input_sums + i * kSumLanes);
+            return;
         }
-        if (!wide()) return;
-        const float* sums = slice.lane_sums + int64_t(net.units) * kLanes;
         for (int i = 0; i < net.units; ++i)
-            copy(slice.input_sums + int64_t(i) * net.channels, sums + int64_t(i) * input_ld(), net.channels);
+            copy(slice.input_sums + int64_t(i) * net.channels, slice.lane_input_sums + int64_t(i) * input_ld(),
+                 net.channels);
     }
 
     void add_input_gradients(int t, const float* gradient) const {
@@ -902,7 +917,8 @@ struct Loop {
     void backward() const {
         clear(slice.totals, net.n_totals);
         if (slice.area_sums) clear(slice.area_sums, net.n_area_totals);
-        clear(slice.lane_sums, int64_t(net.units) * (1 + net.channels) * kLanes);
+        clear(slice.lane_sums, int64_t(net.units) * kSumLanes);
+        clear(slice.lane_input_sums, int64_t(net.units) * (wide() ? input_ld() : net.channels * kSumLanes));
         if (slice.grad_inputs)
             for (int t = slice.longest; t < slice.steps; ++t)
                 clear(slice.grad_inputs + (int64_t(t) * slice.batch + slice.first) * net.channels,

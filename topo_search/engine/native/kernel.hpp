@@ -12,6 +12,9 @@ namespace topo_search {
 // Rows of a state are units, `width` sequences each; widths are multiples of this.
 constexpr int32_t kLanes = 16;
 
+// Floats in which a sum over the batch is kept while it grows.
+constexpr int32_t kSumLanes = 4;
+
 // Floats between states and buffers: at a distance of whole pages, a load after a store would wait for it in vain.
 constexpr int64_t kApart = 13 * kLanes;
 
@@ -136,7 +139,8 @@ struct Slice {
     float* area_sums;     // or null
     float* bias_sums;     // (units,)
     float* input_sums;    // (units, channels)
-    float* lane_sums;     // (units + units * channels, kLanes), scratch
+    float* lane_sums;     // (units, kSumLanes), scratch
+    float* lane_input_sums;  // (units, channels, kSumLanes), or rows of channels rounded up to kLanes; scratch
 };
 
 // The kernels of one level.

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
-#include <mutex>
 #include <numeric>
-#include <thread>
+
+#include "threads.hpp"
 
 namespace topo_search {
 namespace {
@@ -473,12 +472,12 @@ void Rollout::begin_backward(const float* grad_output, const Gradients& gradient
     const int64_t units = network_.units;
     const int64_t inputs = units * network_.channels;
     const int64_t areas = gradients.area_weights != nullptr ? network_.n_area_totals : 0;
-    const int64_t lanes = (units + inputs) * kLanes;
+    const int64_t input_lanes = std::max<int64_t>(inputs * kSumLanes, units * padded_size(network_.channels));
     const int64_t scratch = level_.scratch(network_, width_);
     // What is summed over slices comes first, the lanes' own sums after it; starts stay aligned.
     const auto aligned = [](int64_t floats) { return (floats + kLanes - 1) / kLanes * kLanes; };
     sums_floats_ = aligned(network_.n_totals + areas + units + inputs);
-    const int64_t floats = sums_floats_ + lanes;
+    const int64_t floats = sums_floats_ + aligned(units * kSumLanes) + aligned(input_lanes);
     scratch_ = Buffer(static_cast<int64_t>(slices_.size()) * scratch, problem_.fill_nan);
     sums_ = Buffer(static_cast<int64_t>(slices_.size()) * floats, problem_.fill_nan);
     for (std::size_t s = 0; s < slices_.size(); ++s) {
@@ -493,6 +492,7 @@ void Rollout::begin_backward(const float* grad_output, const Gradients& gradient
         slice.bias_sums = at + network_.n_totals + areas;
         slice.input_sums = slice.bias_sums + units;
         slice.lane_sums = at + sums_floats_;
+        slice.lane_input_sums = slice.lane_sums + aligned(units * kSumLanes);
     }
 }
 
@@ -552,37 +552,35 @@ void Rollout::end_backward() {
 
 namespace {
 
-template <typename Work>
-void run_slices(const std::vector<Rollout*>& rollouts, int threads, Work work) {
-    std::vector<std::pair<Rollout*, int32_t>> jobs;
-    for (Rollout* rollout : rollouts)
-        for (int32_t s = 0; s < rollout->n_slices(); ++s) jobs.emplace_back(rollout, s);
+struct Jobs {
+    std::vector<std::pair<Rollout*, int32_t>> slices;
+    void (Rollout::*run)(int32_t);
     std::atomic<std::size_t> next{0};
-    const auto serve = [&] {
-        for (std::size_t job = next++; job < jobs.size(); job = next++) work(*jobs[job].first, jobs[job].second);
-    };
-    std::vector<std::thread> others;
-    const std::size_t wanted = std::min<std::size_t>(jobs.size(), static_cast<std::size_t>(std::max(threads, 1)));
-    for (std::size_t t = 1; t < wanted; ++t) {
-        try {
-            others.emplace_back(serve);
-        } catch (const std::system_error&) {
-            break;  // no thread to be had: the others do its work
-        }
-    }
-    serve();
-    for (std::thread& thread : others) thread.join();
+};
+
+void serve(void* data) {
+    Jobs& jobs = *static_cast<Jobs*>(data);
+    for (std::size_t job = jobs.next++; job < jobs.slices.size(); job = jobs.next++)
+        (jobs.slices[job].first->*jobs.run)(jobs.slices[job].second);
+}
+
+void run_slices(const std::vector<Rollout*>& rollouts, int threads, void (Rollout::*run)(int32_t)) {
+    Jobs jobs;
+    jobs.run = run;
+    for (Rollout* rollout : rollouts)
+        for (int32_t s = 0; s < rollout->n_slices(); ++s) jobs.slices.emplace_back(rollout, s);
+    on_threads(std::min(threads, static_cast<int>(jobs.slices.size())), serve, &jobs);
 }
 
 }  // namespace
 
 void run_forward(const std::vector<Rollout*>& rollouts, int threads) {
-    run_slices(rollouts, threads, [](Rollout& rollout, int32_t slice) { rollout.forward(slice); });
+    run_slices(rollouts, threads, &Rollout::forward);
     for (Rollout* rollout : rollouts) rollout->end_forward();
 }
 
 void run_backward(const std::vector<Rollout*>& rollouts, int threads) {
-    run_slices(rollouts, threads, [](Rollout& rollout, int32_t slice) { rollout.backward(slice); });
+    run_slices(rollouts, threads, &Rollout::backward);
     for (Rollout* rollout : rollouts) rollout->end_backward();
 }
 
