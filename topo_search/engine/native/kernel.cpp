@@ -798,11 +798,13 @@ struct Loop {
         }
     }
 
-    // Gradients of all edges from the adjoint and the state that the coupling was applied to, column by column.
-    void add_edge_gradients(const float* gradient, const float* x) const {
+    // Gradients of the edges from the k-th by column on, up to the first whose column is area `end`; from the adjoint
+    // and the state that the coupling was applied to. Returns the next edge.
+    int add_edge_gradients(int k, int end, const float* gradient, const float* x) const {
         int column = -1;
-        for (int k = 0; k < net.n_edges; ++k) {
+        for (; k < net.n_edges; ++k) {
             const EdgeGradient& edge = net.gradients[net.by_column[k]];
+            if (edge.column >= end) break;
             const int n = rows(edge.row);
             const int ld = net.padded[edge.column + 1] - net.padded[edge.column];
             const float* adjoint_row = rows_of(gradient, edge.row);
@@ -816,7 +818,7 @@ struct Loop {
                 const EdgeGradient& next = net.gradients[net.by_column[k + 1]];
                 prefetch(rows_of(gradient, next.row), int64_t(rows(next.row)) * S);
                 prefetch(rows_of(x, next.row), int64_t(rows(next.row)) * S);
-                prefetch(slice.totals + next.first, int64_t(rows(next.row)) * kLanes);
+                prefetch(slice.totals + next.first, int64_t(rows(next.row)) * ld);
             }
             if (net.skew) {
                 outer<S, true>(n, adjoint_row, scratch.columns, state_row, scratch.adjoint_columns, ld,
@@ -827,6 +829,7 @@ struct Loop {
                                 slice.totals + edge.second);
             }
         }
+        return k;
     }
 
     // From y and its adjoint to x's, edge by edge in reverse: each edge's input is recovered by its transpose.
@@ -853,13 +856,14 @@ struct Loop {
         if (slice.grad_inputs) add_input_gradients(t, adjoint);
         float* state = slice.slots + t % slice.segment * stride;
         if (net.form == Form::kEuler) {
-            for (int area = 0, panel = 0; area < net.areas; ++area) {
+            // An area's product and the gradients of its edges read the adjoints of the same neighbours.
+            for (int area = 0, panel = 0, edge = 0; area < net.areas; ++area) {
                 const int end = net.offset[area + 1];
                 add_input_sums(area, adjoint, scratch.input);
                 local_adjoint_step(net.offset[area], end, adjoint, state, before);
                 panel = accumulate_rows<S, false>(net.products[1], panel, end, adjoint, before, size > kNearFloats);
+                edge = add_edge_gradients(edge, area + 1, adjoint, state);
             }
-            add_edge_gradients(adjoint, state);
             if (slice.area_sums) area_gradients(masked, adjoint, state);
         } else {
             for (int area = 0; area < net.areas; ++area) {
@@ -910,7 +914,7 @@ struct Loop {
         for (int64_t i = 0; i < size; i += W) store(middle + i, 0.5f * (load(x + i) + load(y + i)));
         float* solved = scratch.following;
         solve<true>(adjoint, solved);
-        add_edge_gradients(solved, middle);
+        add_edge_gradients(0, net.areas, solved, middle);
         for (int64_t i = 0; i < size; i += W) store(adjoint + i, 2 * load(solved + i) - load(adjoint + i));
     }
 
