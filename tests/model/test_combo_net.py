@@ -239,3 +239,13 @@ def test_logits_are_those_of_each_sequence_at_its_own_end(integrator):
         assert torch.allclose(logits[b], expected, atol=1e-6)
     with torch.no_grad():
         assert torch.allclose(network(inputs, lengths=lengths), logits, atol=1e-5)
+
+
+def test_the_step_matrix_follows_what_a_fused_optimiser_writes():
+    network = tiny_network(integrator="cayley")
+    before = network.step_matrix().clone()
+    network.coupling.grad = torch.ones_like(network.coupling)
+    torch.optim.Adam([network.coupling], lr=0.1, fused=True).step()
+    after = network.step_matrix()
+    assert float((after - before).abs().max()) > 1e-3
+    assert network.certificate().certified

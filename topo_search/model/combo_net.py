@@ -90,14 +90,17 @@ class ComboNet(nn.Module):
         self.graph, self.config, self.channels, self.classes = graph, config, channels, classes
         self.layout = AreaLayout(graph.sizes, graph.edges)
         self.routing = _checked_routing(graph, channels, routing)
-        self._inputs = input_map(self.layout, self.routing)
+        units, seen = input_map(self.layout, self.routing)
+        # In order of units and channels: where every unit sees every channel the packed weights are the matrix.
+        whole = len(units) == self.layout.n_units * channels
+        self._input_index = None if whole else units * channels + seen
         self._output_index = self.layout.units_of(graph.output_areas)
         self.dynamics = Dynamics(self.layout, config.step_rule, config.h, config.activation, tuple(graph.input_areas))
         self.register_buffer("area_weights", weights["area_weights"].clone())
         self.register_buffer("metric", weights["metric"].clone())
         for name in self.parameter_names:
             self.register_parameter(name, nn.Parameter(weights[name].clone()))
-        self._step: tuple[object, Tensor] | None = None
+        self._step: tuple[Tensor, Tensor] | None = None
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -117,9 +120,11 @@ class ComboNet(nn.Module):
 
     def dense_input_weights(self) -> Tensor:
         """Input weights, ``(N, C)``, zero where a unit does not see a channel."""
-        units, channels = self._inputs
-        dense = self.input_weights.new_zeros(self.layout.n_units, self.channels)
-        return dense.index_put((units, channels), self.input_weights)
+        shape = self.layout.n_units, self.channels
+        if self._input_index is None:
+            return self.input_weights.view(shape)
+        dense = self.input_weights.new_zeros(shape[0] * shape[1])
+        return dense.index_copy(0, self._input_index.to(dense.device), self.input_weights).view(shape)
 
     def dense_coupling(self) -> Tensor:
         """L, ``(N, N)``: ``B - B^T``, exactly skew; for ``unconstrained`` two directions trained apart."""
@@ -140,13 +145,14 @@ class ComboNet(nn.Module):
         """
         if self.dynamics.integrator == "euler":
             return None
-        stamp = (self.coupling.data_ptr(), self.coupling._version, self.coupling.dtype, self.coupling.device)
-        if self._step is None or self._step[0] != stamp:
+        coupling = self.coupling.detach()
+        # By value: a tensor's version number does not count what a fused optimiser writes.
+        if self._step is None or not _same(self._step[0], coupling):
             if self.dynamics.integrator == "edge_cayley":
                 step = edge_cayley_blocks(self.layout, self.coupling.double(), self.config.h)
             else:
                 step = cayley_transform(self.dense_coupling().double(), self.config.h)
-            self._step = (stamp, step.to(self.coupling.dtype))
+            self._step = (coupling.clone(), step.to(coupling.dtype))
         return self._step[1]
 
     def states(
@@ -196,8 +202,13 @@ class ComboNet(nn.Module):
 
     def readout(self, states: Tensor) -> Tensor:
         """Logits of states ``(..., N)``: ``(..., classes)``."""
-        index = self._output_index.to(states.device)
-        return nn.functional.linear(states.index_select(-1, index), self.readout_weights, self.readout_bias)
+        index = self._output_index
+        first, count = int(index[0]), len(index)
+        if int(index[-1]) - first == count - 1:
+            read = states.narrow(-1, first, count)
+        else:
+            read = states.index_select(-1, index.to(states.device))
+        return nn.functional.linear(read, self.readout_weights, self.readout_bias)
 
     def forward(self, inputs: Tensor, *, lengths: Tensor | None = None, all_states: bool = False) -> Tensor:
         """Logits after each sequence's last step, ``(B, classes)``, or after every step, ``(T, B, classes)``."""
@@ -235,6 +246,10 @@ class ComboNet(nn.Module):
     def certificate(self) -> Certificate:
         """The certificate of the weights as they are."""
         return certify_matrices(self.matrices())
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.device == b.device and a.dtype == b.dtype and torch.equal(a, b)
 
 
 def _float64(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -125,7 +125,8 @@ class Holder {
             area_weights_ += int64_t(n) * n;
         }
         const auto area_of = [&](int32_t area) {
-            if (area < 0 || area >= areas) throw std::invalid_argument("area " + std::to_string(area) + " is not there");
+            if (area < 0 || area >= areas)
+                throw std::invalid_argument("area " + std::to_string(area) + " is not there");
             return area;
         };
         std::vector<uint8_t> covered(areas, 0);

@@ -129,7 +129,8 @@ void Rollout::add_product(const std::vector<Block>& blocks) {
     for (std::size_t b = 0; b < blocks.size();) {
         Panel panel{blocks[b].dest, blocks[b].rows, static_cast<int32_t>(segments_.size()), 0, 0};
         int32_t columns = 0;
-        while (b < blocks.size() && blocks[b].dest == panel.dest && (columns == 0 || columns + blocks[b].columns <= limit)) {
+        while (b < blocks.size() && blocks[b].dest == panel.dest &&
+               (columns == 0 || columns + blocks[b].columns <= limit)) {
             Segment segment = blocks[b].weights;
             segment.source = blocks[b].source;
             segment.count = blocks[b].columns;
@@ -421,7 +422,8 @@ void Rollout::make_sparse() {
 void Rollout::make_slices() {
     const int64_t count = (problem_.batch + width_ - 1) / width_;
     const int64_t state = int64_t(network_.units) * width_ + kApart;
-    segment_ = problem_.keep ? segment_length(problem_.steps, count * state * int64_t(sizeof(float)), problem_.state_budget)
+    const int64_t state_bytes = count * state * int64_t(sizeof(float));
+    segment_ = problem_.keep ? segment_length(problem_.steps, state_bytes, problem_.state_budget)
                              : std::min(problem_.steps, kUnkeptSegment);
     const int64_t segments = problem_.keep ? (problem_.steps + segment_ - 1) / segment_ : 0;
     const int64_t states = (segment_ + 1 + segments) * state;
