@@ -29,6 +29,7 @@ EXAMPLES = """examples:
   python benchmarks/engine.py --integrator cayley --json      one array of rows on the last line
   python benchmarks/engine.py --scaling                       time against the number of edges
   python benchmarks/engine.py --memory                        states within 64 MB against states kept in full
+  python benchmarks/engine.py --population                    small networks in one call, and one by one
   python benchmarks/engine.py --epoch seq_cifar10 --epochs 3  whole epochs; data from TOPO_SEARCH_DATA
 """
 
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--only", action="append", metavar="NAME", help=f"only this row: {', '.join(CASES)}")
     what.add_argument("--scaling", action="store_true", help="time against edges at degree 4, 16 to 256 areas")
     what.add_argument("--memory", action="store_true", help="half24 with states limited to 64 MB, and unlimited")
+    what.add_argument("--population", action="store_true", help="8 small networks in one call, and one by one")
     what.add_argument("--epoch", metavar="TASK", help="whole epochs of a task, 16x32 global workspace")
     parser.add_argument("--integrator", default="euler", help="euler, cayley or edge_cayley (default: euler)")
     parser.add_argument("--threads", type=_positive, default=_cores(), help="threads (default: one a core)")
@@ -104,12 +106,16 @@ def _compare(names: Sequence[str], settings: Any) -> list[dict[str, Any]]:
 
 
 def _claims(arguments: argparse.Namespace, settings: Any) -> list[dict[str, Any]]:
-    from bench.claims import memory_rows, scaling_rows
-    from bench.tables import MEMORY, SCALING, table
+    from bench.claims import memory_rows, population_rows, scaling_rows
+    from bench.tables import MEMORY, POPULATION, SCALING, table
 
     if arguments.memory:
         rows = memory_rows(settings)
         print(table(MEMORY, rows))
+        return rows
+    if arguments.population:
+        rows = population_rows(settings)
+        print(table(POPULATION, rows))
         return rows
     rows = scaling_rows(settings)
     print(table(SCALING, rows))
@@ -162,7 +168,7 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     if arguments.epoch:
         rows = _epochs(arguments)
-    elif arguments.memory or arguments.scaling:
+    elif arguments.memory or arguments.scaling or arguments.population:
         rows = _claims(arguments, settings)
     else:
         rows = _compare(names, settings)

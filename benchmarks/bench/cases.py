@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from topo_search.graph import ModuleGraph
 
-__all__ = ["CASES", "SCALING_AREAS", "Case", "degree_4"]
+__all__ = ["CASES", "DEFAULT_SPACE", "SCALING_AREAS", "Case", "degree_4"]
 
 SCALING_AREAS = (16, 32, 64, 128, 256)
 SEED = 0
@@ -70,3 +70,8 @@ CASES: Mapping[str, Case] = {
         Case("small16", "16x32, 20 edges", 16, "random_density", {"edges": 20}, 16, 29, 12),
     )
 }
+
+DEFAULT_SPACE = Case(
+    "default", "12x16, 16 edges, as in the default space", 12, "random_density", {"edges": 16}, 64, 24, 8, size=16
+)
+"""Sizes of the default search space; there fewer areas see the input."""

@@ -1,17 +1,22 @@
-"""Two further measurements of the engine alone: time against the number of edges, and time against memory."""
+"""Further measurements of the engine alone: time against edges, time against memory, networks side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from bench.cases import CASES, SCALING_AREAS, degree_4
+import torch
+
+from bench.cases import CASES, DEFAULT_SPACE, SCALING_AREAS, Case, degree_4
 from bench.contenders import rollout_step
 from bench.memory import peak_of_step
 from bench.problem import make_problem
 from bench.rows import Settings
 from bench.timing import interleave
+from topo_search.engine import rollouts
 
-__all__ = ["STATE_BUDGET", "memory_rows", "scaling_rows"]
+__all__ = ["STATE_BUDGET", "memory_rows", "population_rows", "scaling_rows"]
 
 Row = dict[str, Any]
 
@@ -82,3 +87,51 @@ def memory_rows(settings: Settings) -> list[Row]:
         }
         for name, bytes_ in budgets.items()
     ]
+
+
+def _passes(case: Case, settings: Settings, networks: int, together: bool) -> Callable[[int], None]:
+    """Forward and backward passes of several networks with graphs of their own, in one call or one after another."""
+    problems = [make_problem(replace(case, name=f"{case.name} {k}"), settings.integrator) for k in range(networks)]
+
+    def run(steps: int) -> None:
+        calls = [
+            replace(problem.network.call(problem.inputs[:steps]), dynamics=problem.dynamics) for problem in problems
+        ]
+        for part in [calls] if together else [[call] for call in calls]:
+            states = rollouts(part, engine=settings.engine)
+            torch.autograd.backward([state.sum() for state in states])
+
+    return run
+
+
+def population_rows(settings: Settings, networks: int = 8) -> list[Row]:
+    """Forward and backward passes of several small networks in one call, against one call each.
+
+    On one thread the difference is what a call costs; on more, slices of several networks fill threads that one small
+    network leaves idle.
+    """
+    rows: list[Row] = []
+    for case in (DEFAULT_SPACE, CASES["small8"], CASES["small16"]):
+        for threads in sorted({1, settings.threads}):
+            torch.set_num_threads(threads)
+            runs = {
+                name: _passes(case, settings, networks, together)
+                for name, together in (("one by one", False), ("together", True))
+            }
+            timings = interleave(runs, case.steps, repeats=settings.repeats)
+            single, joint = (timings[name].seconds / networks for name in runs)
+            rows.append(
+                {
+                    "name": case.name,
+                    "title": case.title,
+                    "networks": networks,
+                    "threads": threads,
+                    "single_s": single,
+                    "together_s": joint,
+                    "gain": single / joint,
+                    "integrator": settings.integrator,
+                    "engine": settings.engine,
+                }
+            )
+    torch.set_num_threads(settings.threads)
+    return rows

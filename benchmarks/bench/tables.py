@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["COMPARISON", "EPOCHS", "MEMORY", "SCALING", "machine", "table"]
+__all__ = ["COMPARISON", "EPOCHS", "MEMORY", "POPULATION", "SCALING", "machine", "table"]
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, Callable[[Row], str]]
@@ -64,6 +64,13 @@ MEMORY: Columns = {
     "engine s": _number("engine_s", ".4g"),
     "time ratio": _number("time_ratio", ".2f"),
     "peak MB": _number("peak_mb", ".0f"),
+}
+POPULATION: Columns = {
+    "networks": lambda row: f"{row['networks']} x {row['title']}",
+    "threads": _number("threads", "d"),
+    "one by one, s each": _number("single_s", ".4g"),
+    "together, s each": _number("together_s", ".4g"),
+    "gain": _number("gain", ".2f"),
 }
 EPOCHS: Columns = {
     "epoch": _number("epoch", "d"),

@@ -1,6 +1,7 @@
 """The command: what it prints, and what it refuses."""
 
 import json
+from dataclasses import replace
 
 import engine as command
 import pytest
@@ -125,3 +126,12 @@ def test_epochs_on_fewer_sequences_do_not_claim_the_whole() -> None:
     (row,) = epoch_rows("digits", "cayley", epochs=1, data_dir=None, sequences=128)
     assert row["trained"] == 128
     assert row["full_part_s"] is row["full_part"] is None
+
+
+def test_a_population_is_timed_together_and_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "DEFAULT_SPACE", replace(claims.DEFAULT_SPACE, steps=2, batch=3))
+    monkeypatch.setattr(claims, "CASES", {"small8": CASES["small8"], "small16": CASES["small16"]})
+    rows = claims.population_rows(Settings("euler", "reference", 1, 1), networks=2)
+    assert [row["name"] for row in rows] == ["default", "small8", "small16"]
+    for row in rows:
+        assert row["gain"] == row["single_s"] / row["together_s"] > 0
