@@ -84,7 +84,6 @@ def test_arrays_of_another_size_are_refused(name, count):
         ("cayley", {"backward": floats(12)}, "takes a skew coupling"),
         ("cayley", {"form": 3, "series": []}, "the series has no coefficients"),
         ("edge_cayley", {"matrix": floats(4)}, "matrix has 4 entries, expected 9"),
-        ("edge_cayley", {"matrix": None}, "the inverses are missing"),
     ],
 )
 def test_rollouts_that_make_no_sense_are_refused(integrator, changes, message):

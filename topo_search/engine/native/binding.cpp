@@ -170,10 +170,7 @@ class Holder {
                 if (p.lengths[b] < 0 || p.lengths[b] > p.steps)
                     throw std::invalid_argument("a length lies outside 0 .. steps");
         if (p.form == Form::kCover) p.matrix = checked(matrix, covered_units * covered_units, "matrix");
-        if (!p.edges.empty() && p.form == Form::kEdges) {
-            if (!matrix) throw std::invalid_argument("the inverses are missing");
-            p.matrix = checked(*matrix, inverses, "matrix");
-        }
+        if (p.form == Form::kEdges) p.matrix = checked(matrix, inverses, "matrix");
         if (p.form == Form::kSeries && series.empty()) throw std::invalid_argument("the series has no coefficients");
         if (p.form != Form::kEuler && !p.skew) throw std::invalid_argument("a Cayley step takes a skew coupling");
         steps_ = p.steps;

@@ -265,7 +265,37 @@ void Rollout::add_inverse(bool transpose) {
     add_product(blocks);
 }
 
+// For each edge the inverse of I + c^2 B^T B, B from the area that is solved for to the other, in float64.
+void Rollout::make_edge_inverses() {
+    const double c = 0.5 * problem_.h;
+    std::vector<double> system;
+    std::vector<double> block_rows;
+    std::vector<double> work;
+    std::vector<int32_t> columns;
+    const float* block = problem_.forward;
+    for (std::size_t e = 0; e < problem_.edges.size(); ++e) {
+        const auto& [i, j] = problem_.edges[e];
+        const bool low = gradients_[e].column == i;
+        const int64_t n = rows(gradients_[e].column);
+        const int64_t other = rows(gradients_[e].row);
+        system.assign(n * n, 0.0);
+        for (int64_t k = 0; k < n; ++k) system[k * n + k] = 1;
+        block_rows.resize(other * n);
+        for (int64_t r = 0; r < other; ++r)
+            for (int64_t k = 0; k < n; ++k) block_rows[r * n + k] = c * block[low ? r * n + k : k * other + r];
+        columns.resize(n);
+        std::iota(columns.begin(), columns.end(), 0);
+        level_.add_gram(system.data(), n, block_rows.data(), other, columns.data(), n, 1.0);
+        work.resize(kPivots * n);
+        level_.invert(system.data(), n, work.data());
+        inverse_.insert(inverse_.end(), system.begin(), system.end());
+        block += n * other;
+    }
+    problem_.matrix = inverse_.data();
+}
+
 void Rollout::plan_edges() {
+    if (problem_.matrix == nullptr) make_edge_inverses();
     const float c = 0.5f * network_.h;
     int64_t inverse = 0;
     int64_t at = 0;

@@ -35,7 +35,7 @@ struct Problem {
     const float* area_weights;
     const float* forward;
     const float* backward;  // null where skew
-    const float* matrix;    // kCover: the inverse of the Schur complement, made here where null; kEdges: one an edge
+    const float* matrix;    // kCover: the inverse of the Schur complement, kEdges: one an edge; made here where null
     const float* level;     // or null
     const float* initial;   // or null; outlives forward
     const int64_t* lengths;  // or null
@@ -81,6 +81,7 @@ class Rollout {
     std::vector<Block> coupling_blocks(bool transpose, float scale) const;
     void add_product(const std::vector<Block>& blocks);
     void make_inverse(const std::vector<Block>& blocks, const std::vector<int32_t>& area_at);
+    void make_edge_inverses();
     void add_inverse(bool transpose);
     void pack();
     void make_sparse();

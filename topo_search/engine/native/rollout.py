@@ -58,27 +58,6 @@ def _schur_inverse(layout: AreaLayout, direct: Direct, coupling: Tensor, h: floa
     return inverse.float().contiguous()
 
 
-def _edge_inverses(layout: AreaLayout, coupling: Tensor, h: float) -> Tensor:
-    """For each edge, of ``I + c^2 B^T B`` or ``I + c^2 B B^T``, whichever is smaller (the lower area's on a tie).
-
-    In float64 as above.
-    """
-    c, coupling = 0.5 * h, coupling.double()
-
-    def inverses(blocks: Tensor) -> Tensor:
-        if blocks.shape[-1] > blocks.shape[-2]:
-            blocks = blocks.transpose(-1, -2)
-        system = blocks.transpose(-1, -2) @ blocks * (c * c)
-        system.diagonal(dim1=-2, dim2=-1).add_(1)
-        inverse: Tensor = torch.linalg.inv_ex(system).inverse
-        return inverse.float()
-
-    if layout.equal_sizes:
-        n = layout.sizes[0]
-        return inverses(coupling.view(-1, n, n)).reshape(-1)
-    return torch.cat([inverses(block).reshape(-1) for block in layout.coupling_blocks(coupling)])
-
-
 def _array(tensor: Tensor | None) -> np.ndarray[Any, Any] | None:
     return None if tensor is None else tensor.detach().contiguous().numpy()
 
@@ -94,7 +73,7 @@ def _program(call: Call) -> dict[str, Any]:
         return program | {"form": FORMS["cover"]}
     coupling = call.forward.detach()
     if dynamics.integrator == "edge_cayley":
-        return program | {"form": FORMS["edges"], "matrix": _array(_edge_inverses(layout, coupling, h))}
+        return program | {"form": FORMS["edges"]}
     series = series_for(layout, coupling, h)
     if series is not None:
         scale = h / series.radius
