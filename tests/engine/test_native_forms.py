@@ -11,7 +11,7 @@ from support.calls import graph_of, layouts, make_call
 from support.native import Execution, held_against_reference, levels, needs_native, passed
 
 from topo_search.engine import AreaLayout, Dynamics
-from topo_search.engine.native import SERIES_TOLERANCE, direct_form, series_for, useful_multiplies
+from topo_search.engine.native import SERIES_TOLERANCE, direct_form, eliminable, series_for, useful_multiplies
 from topo_search.engine.native import rollout as native_module
 from topo_search.engine.native.forms import coupling_norm, series_coefficients
 
@@ -185,4 +185,11 @@ def test_useful_multiplies_of_a_series():
     mask = coupled(RING)
     entries = int((mask | mask.t()).sum())
     assert useful_multiplies(dynamics, coupling) == ((2 * products + 1) * entries, "series")
-    assert useful_multiplies(dynamics, 1e4 * coupling)[1] == direct_form(RING).name
+    # Stronger, and no series is short enough; stronger still, and nothing is eliminated.
+    strong, stronger = 3e1 * coupling, 1e4 * coupling
+    assert series_for(RING, strong, 0.5) is None
+    assert eliminable(strong, 0.5)
+    assert not eliminable(stronger, 0.5)
+    assert useful_multiplies(dynamics, strong)[1] == direct_form(RING).name == "cover"
+    units = RING.n_units
+    assert useful_multiplies(dynamics, stronger) == (2 * units * units + entries, "dense")

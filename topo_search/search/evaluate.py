@@ -80,7 +80,7 @@ class Evaluator:
     """Evaluates candidates of one space on one task.
 
     Results do not depend on where or when an evaluation runs, nor on how many others run beside it: every draw is named
-    by the seed, and the reference engine runs on one thread.
+    by the seed, each evaluation runs on one thread, and the native engine's sums depend on no thread at all.
 
     Args:
         space: the search space.

@@ -185,5 +185,6 @@ def useful_multiplies(dynamics: Dynamics, coupling: Tensor | None = None) -> tup
     series = None if coupling is None else series_for(layout, coupling.detach(), dynamics.h)
     if series is not None:
         return (2 * (len(series.coefficients) - 1) + 1) * blocks, "series"
-    direct = direct_form(layout)
+    eliminates = coupling is None or eliminable(coupling, dynamics.h)
+    direct = direct_form(layout) if eliminates else dense_form(layout)
     return 2 * direct.multiplies + blocks, direct.name

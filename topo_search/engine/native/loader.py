@@ -91,6 +91,6 @@ def _load() -> NativeStatus:
 
 def _import_failure(error: ImportError) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == MODULE:
-        advice = "install a C++ compiler (GCC 11, Clang 12 or later) and run pip install again"
+        advice = "install a C++ compiler (GCC 12 or a Clang of its age) and run pip install again"
         return f"the compiled engine was not built: {advice}"
     return f"the compiled engine cannot be loaded: {' '.join(str(error).split())}"

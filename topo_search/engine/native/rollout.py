@@ -25,7 +25,8 @@ TENSORS = 7
 # Up to so many rows the engine inverts by itself, in float64: a call to LAPACK costs more there.
 OWN_INVERSE = 320
 
-FORMS = {"euler": 1, "cover": 2, "dense": 2, "series": 3, "edges": 4}
+# As in kernel.hpp; a dense solve is one whose cover is all areas.
+FORMS = {"euler": 1, "cover": 2, "series": 3, "edges": 4}
 
 
 @lru_cache(maxsize=4096)
