@@ -5,7 +5,6 @@ import torch
 from support.rollouts import NETWORKS, compare, make
 
 from topo_search.engine import INTEGRATORS, Dynamics, rollout
-from topo_search.engine.reference import cayley_rollout, euler_rollout
 
 # Of 7 steps: none, one, odd, even and all; and shortest lengths of 0, of some and of all steps.
 LENGTHS = {
@@ -122,14 +121,3 @@ def test_lengths_that_do_not_fit_are_refused(lengths, message, gradients):
         for integrator in INTEGRATORS:
             with pytest.raises(ValueError, match=message):
                 rollout(Dynamics(layout, integrator, 0.1, "relu"), lengths=lengths, **tensors)
-        forward = tensors.pop("forward")
-        with pytest.raises(ValueError, match=message):
-            euler_rollout(**tensors, forward=forward, backward=-forward, layout=layout, h=0.1, lengths=lengths)
-        with pytest.raises(ValueError, match=message):
-            cayley_rollout(
-                **tensors,
-                steps=torch.eye(layout.n_units, dtype=torch.float64)[None],
-                layout=layout,
-                h=0.1,
-                lengths=lengths,
-            )

@@ -122,7 +122,7 @@ def test_a_series_is_chosen_only_where_it_is_cheaper():
     norm = float(torch.linalg.matrix_norm(skew(RING, coupling), ord=2))
     chosen = []
     for strength in (0.0, 0.01, 0.1, 1.0, 3.0, 10.0, 100.0):
-        series = series_for(RING, coupling * (strength / norm), 0.5)
+        series = series_for(RING, coupling * (strength / norm), 0.25)
         radius = 0.25 * strength
         needed = (len(series_coefficients(max(1.1 * radius, 1e-6))) - 1) * 2 * RING.n_coupling
         chosen.append(series is not None)
@@ -155,14 +155,14 @@ def test_small_or_dense_or_uncoupled_graphs_have_no_series(layout):
 def test_the_series_is_the_map_of_the_reference(areas, norm, batch, level):
     layout = ring(areas)
     call = make_call(layout, "cayley", h=0.5, norm=norm, batch=batch, initial=True, lengths=True, all_states=True)
-    assert series_for(layout, call.forward, 0.5) is not None
+    assert series_for(layout, call.forward, 0.25) is not None
     assert passed(call)["form"] == native_module.FORMS["series"]
     assert held_against_reference(call, Execution(level, 1, 1))
 
 
 def test_a_strong_coupling_of_a_sparse_graph_is_solved_directly():
     call = make_call(RING, "cayley", "tanh", h=1.0, norm=30.0, initial=True, all_states=True)
-    assert series_for(RING, call.forward, 1.0) is None
+    assert series_for(RING, call.forward, 0.5) is None
     assert held_against_reference(call, EXECUTION)
 
 
@@ -181,15 +181,15 @@ def test_useful_multiplies_are_those_of_the_blocks(layout):
 def test_useful_multiplies_of_a_series():
     dynamics = Dynamics(RING, "cayley", 0.5, "relu")
     coupling = random_coupling(RING) * 0.01
-    products = len(series_for(RING, coupling, 0.5).coefficients) - 1
+    products = len(series_for(RING, coupling, 0.25).coefficients) - 1
     mask = coupled(RING)
     entries = int((mask | mask.t()).sum())
     assert useful_multiplies(dynamics, coupling) == ((2 * products + 1) * entries, "series")
     # Stronger, and no series is short enough; stronger still, and nothing is eliminated.
     strong, stronger = 3e1 * coupling, 1e4 * coupling
-    assert series_for(RING, strong, 0.5) is None
-    assert eliminable(strong, 0.5)
-    assert not eliminable(stronger, 0.5)
+    assert series_for(RING, strong, 0.25) is None
+    assert eliminable(strong, 0.25)
+    assert not eliminable(stronger, 0.25)
     assert useful_multiplies(dynamics, strong)[1] == direct_form(RING).name == "cover"
     units = RING.n_units
     assert useful_multiplies(dynamics, stronger) == (2 * units * units + entries, "dense")

@@ -10,7 +10,7 @@ import torch
 from support.calls import make_call
 from support.native import needs_native, passed
 
-from topo_search.engine import AreaLayout
+from topo_search.engine import INTEGRATORS, AreaLayout
 from topo_search.engine.native import native_status
 
 pytestmark = needs_native
@@ -47,7 +47,7 @@ def backward(rollout, gradients, grad=None):
     native_status().module.backward([rollout], [floats(BATCH, UNITS) if grad is None else grad], [gradients], 1)
 
 
-@pytest.mark.parametrize("integrator", ["euler", "cayley", "edge_cayley"])
+@pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_what_calls_pass_is_taken(integrator):
     backward(ran_forward(arguments(integrator)), targets())
 
@@ -78,6 +78,14 @@ def test_arrays_of_another_size_are_refused(name, count):
         ("euler", {"edges": [0, 0]}, "pairs i < j"),
         ("euler", {"seeing": [2]}, "area 2 is not there"),
         ("euler", {"level": "sse"}, "level sse was not compiled"),
+        ("euler", {"speeds": [1.0]}, "one entry an area"),
+        ("euler", {"relu": [1, 1, 1]}, "one entry an area"),
+        ("euler", {"speeds": [1.0, 0.0]}, r"h times a speed must lie in \(0, 1\]"),
+        ("euler", {"speeds": [1.0, 4.0]}, r"h times a speed must lie in \(0, 1\]"),
+        ("euler", {"half": 0.0}, r"half must lie in \(0, h\]"),
+        ("euler", {"scheme": 1}, "Euler and edge-wise steps have scheme 0"),
+        ("edge_cayley", {"scheme": 2}, "Euler and edge-wise steps have scheme 0"),
+        ("imex", {"scheme": 3}, "scheme 3 is not one of 0 to 2"),
         ("cayley", {"cover": [2]}, "area 2 is not there"),
         ("cayley", {"cover": []}, "an edge has no end in the cover"),
         ("cayley", {"matrix": floats(4)}, "matrix has 4 entries"),
@@ -100,7 +108,8 @@ import _topo_search_native as module
 floats = lambda *shape: np.zeros(shape, dtype=np.float32)
 rollout = lambda **others: module.Rollout(**{
     "level": module.usable_levels()[0], "sizes": [2, 3], "edges": [0, 1], "seeing": [0, 1], "cover": [], "form": 1,
-    "relu": True, "all_states": False, "keep": True, "fill_nan": True, "h": 0.5, "series_scale": 0.0, "series": [],
+    "scheme": 0, "half": 0.25, "speeds": [1.0, 1.0], "relu": [1, 0],
+    "all_states": False, "keep": True, "fill_nan": True, "h": 0.5, "series_scale": 0.0, "series": [],
     "state_budget": 0, "inputs": floats(4, 3, 1), "input_weights": floats(5, 1), "bias": floats(5),
     "area_weights": floats(13), "forward": floats(6), "backward": None, "matrix": None, "saturation": None,
     "initial": None, "lengths": None, **others,

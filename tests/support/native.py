@@ -119,7 +119,7 @@ def before_activation(call, states):
     layout, h = call.dynamics.layout, call.dynamics.h
     first = torch.zeros_like(states[:1]) if call.initial is None else call.initial[None]
     x = torch.cat([first, states[:-1]])
-    if call.dynamics.integrator == "euler":
+    if call.dynamics.integrator in ("euler", "imex", "resolvent"):
         return x
     if call.dynamics.integrator == "edge_cayley":
         turns = edge_cayley_steps(layout, call.forward, h)
@@ -136,7 +136,7 @@ def away_from_kinks(call):
     The slope jumps there, so that two roundings of one state may differ in their gradients by much more than rounding.
     At exactly 0, a zero initial state, every engine takes slope 0.
     """
-    if call.dynamics.activation != "relu":
+    if "relu" not in call.dynamics.activations:
         return torch.ones(call.inputs.shape[1], dtype=torch.bool)
     (states,) = rollouts([replace(call, all_states=True)], engine="reference")
     y = before_activation(call, states).abs()

@@ -53,6 +53,13 @@ def plain_loop(
         drive = u @ input_weights.t() + bias
         if integrator == "euler":
             following = x + h * (-x + phi(x) @ area.t() + x @ coupling.t() + drive)
+        elif integrator in ("imex", "resolvent"):
+            inside = h * (-x + phi(x) @ area.t() + drive)
+            if integrator == "imex":
+                right, implicit = x + h / 2 * x @ coupling.t() + inside, h / 2
+            else:
+                right, implicit = x + inside, h
+            following = torch.linalg.solve(torch.eye(n, dtype=area.dtype) - implicit * coupling, right.t()).t()
         else:
             y = x
             for rotation in rotations if t % 2 == 0 else reversed(rotations):

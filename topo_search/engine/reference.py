@@ -3,58 +3,134 @@
 Autograd through T steps would record some ten nodes a step and keep every intermediate; here one node holds the states
 and walks them backwards. States are kept unit-major, ``(units, batch)``, so that the blocks of areas are contiguous
 views and one batched product advances all areas of one size.
+
+Every integrator is one of two orders of a *local* map and a matrix: ``M_t x`` first (Cayley steps), or after it
+(resolvent and IMEX steps); Euler's coupling is part of the local map.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from topo_search.engine.blocks import AreaProducts, coupling_form
-from topo_search.engine.layout import AreaLayout
+from topo_search.engine.blocks import AreaProducts, Coupling, coupling_form
+from topo_search.engine.call import Call, Dynamics
+from topo_search.engine.edge_cayley import edge_cayley_steps, edge_products
+from topo_search.engine.integrators import cayley_step, resolvent_step
 from topo_search.engine.lengths import check_lengths, ended_before
+from topo_search.engine.nonlinearity import Nonlinearity
 
-__all__ = ["Activation", "cayley_rollout", "euler_rollout"]
-
-Activation = Literal["relu", "tanh"]
-
-
-class _Nonlinearity:
-    """``phi`` and its slope; for tanh each unit saturates at its own level ``a``: ``phi(y) = a tanh(y / a)``.
-
-    In metric coordinates ``y = M^(1/2) x`` a unit's tanh becomes ``m^(1/2) tanh(m^(-1/2) y)``; ReLU is unchanged
-    because it is positively homogeneous. The slope stays in [0, 1] either way.
-    """
-
-    def __init__(self, name: Activation, saturation: Tensor | None) -> None:
-        self.relu = name == "relu"
-        self.level = None if saturation is None else saturation[:, None]
-
-    def value(self, y: Tensor, out: Tensor) -> Tensor:
-        if self.relu:
-            return torch.clamp_min(y, 0, out=out)
-        if self.level is None:
-            return torch.tanh(y, out=out)
-        return torch.div(y, self.level, out=out).tanh_().mul_(self.level)
-
-    def times_slope(self, gradient: Tensor, y: Tensor) -> Tensor:
-        if self.relu:
-            return gradient.mul_(y > 0)
-        scaled = torch.tanh(y if self.level is None else y / self.level)
-        return gradient.mul_(1 - scaled.square_())
+__all__ = ["reference_rollout", "step_matrices"]
 
 
 class _Settings(NamedTuple):
-    layout: AreaLayout
-    h: float
-    activation: Activation
+    dynamics: Dynamics
     all_states: bool
     ended: Sequence[Tensor | None]
     """For each step, the sequences that ended before it and are held, bool ``(B,)``; ``None`` where there is none."""
+
+    @property
+    def turns(self) -> bool:
+        """Whether a matrix is applied before the local map."""
+        return self.dynamics.integrator in ("cayley", "edge_cayley")
+
+    @property
+    def settles(self) -> bool:
+        """Whether a matrix is applied after the local map."""
+        return self.dynamics.integrator in ("imex", "resolvent")
+
+    @property
+    def carry(self) -> float:
+        """How often the state is added before a matrix and taken off after it: once for ``imex``."""
+        return 1.0 if self.dynamics.integrator == "imex" else 0.0
+
+
+class _Weights(NamedTuple):
+    """Weights of the local map as autograd sees them, scaled by the areas' speeds but not by h."""
+
+    area_weights: Tensor
+    gauge: Tensor | None
+    forward: Tensor | None
+    backward: Tensor | None
+    nonlinear_forward: Tensor | None
+    nonlinear_backward: Tensor | None
+
+
+class _Local:
+    """``out += leak y + h (W phi(V y) + C phi(V y) + L y)`` and its adjoint, summing up gradients of the weights."""
+
+    def __init__(self, settings: _Settings, weights: _Weights, saturation: Tensor | None) -> None:
+        dynamics = settings.dynamics
+        layout, self.h = dynamics.layout, dynamics.h
+        self.weights = weights
+        self.phi = Nonlinearity(dynamics, saturation)
+        self.areas = AreaProducts(layout, weights.area_weights, self.h)
+        self.gauge = None if weights.gauge is None else AreaProducts(layout, weights.gauge, 1.0)
+        self.linear = _coupling(dynamics, weights.forward, weights.backward)
+        self.nonlinear = _coupling(dynamics, weights.nonlinear_forward, weights.nonlinear_backward)
+        kept = 1 + settings.carry
+        sizes = torch.tensor(layout.sizes)
+        leak = kept - self.h * torch.tensor(dynamics.area_speeds, dtype=torch.float64)
+        like = weights.area_weights
+        self.leak = leak.repeat_interleave(sizes)[:, None].to(like.device, like.dtype)
+
+    def _before(self, y: Tensor) -> Tensor:
+        """What the activation acts on, ``V y``."""
+        if self.gauge is None:
+            return y
+        v = torch.zeros_like(y)
+        self.gauge.add(v, y)
+        return v
+
+    def add(self, out: Tensor, y: Tensor, activity: Tensor) -> None:
+        self.phi.value(self._before(y), activity)
+        self.areas.add(out, activity)
+        if self.nonlinear is not None:
+            self.nonlinear.add(out, activity)
+        if self.linear is not None:
+            self.linear.add(out, y)
+        out.addcmul_(self.leak, y)
+
+    def start_gradients(self, need_areas: bool) -> None:
+        self.area_total = torch.zeros_like(self.weights.area_weights) if need_areas else None
+        self.gauge_total = None if self.weights.gauge is None else torch.zeros_like(self.weights.gauge)
+
+    def adjoint(self, gradient: Tensor, y: Tensor, out: Tensor, activity: Tensor) -> Tensor:
+        """``out``, the adjoint of y from that of the local map's result."""
+        v = self._before(y)
+        if self.area_total is not None or self.nonlinear is not None:
+            self.phi.value(v, activity)
+        if self.area_total is not None:
+            self.areas.accumulate(self.area_total, gradient, activity)
+        self.areas.transpose(gradient, out)
+        if self.nonlinear is not None:
+            self.nonlinear.accumulate(gradient, activity)
+            self.nonlinear.add_transpose(out, gradient)
+        self.phi.times_slope(out, v)
+        if self.gauge is not None and self.gauge_total is not None:
+            self.gauge.accumulate(self.gauge_total, out, y)
+            out.copy_(self.gauge.transpose(out, torch.empty_like(out)))
+        if self.linear is not None:
+            self.linear.accumulate(gradient, y)
+            self.linear.add_transpose(out, gradient)
+        return out.addcmul_(self.leak, gradient)
+
+    def gradients(self) -> list[Tensor | None]:
+        """In order of :class:`_Weights`."""
+        area = None if self.area_total is None else self.h * self.area_total
+        linear = (None, None) if self.linear is None else self.linear.gradients()
+        nonlinear = (None, None) if self.nonlinear is None else self.nonlinear.gradients()
+        return [area, self.gauge_total, *linear, *nonlinear]
+
+
+def _coupling(dynamics: Dynamics, forward: Tensor | None, backward: Tensor | None) -> Coupling | None:
+    if forward is None or backward is None:
+        return None
+    return coupling_form(dynamics.layout, forward, backward, dynamics.h)
 
 
 def _hold(state: Tensor, following: Tensor, ended: Tensor | None) -> None:
@@ -85,195 +161,154 @@ def _driven_states(inputs: Tensor, input_weights: Tensor, bias: Tensor, initial:
     return states
 
 
-def _output(states: Tensor, all_states: bool) -> Tensor:
-    return states[1:].transpose(1, 2).contiguous() if all_states else states[-1].t().contiguous()
+# Tensors before those of _Weights in the arguments of _Rollout.
+LEADING = 5
 
 
-def _input_gradients(ctx: Any, adjoints: Tensor, inputs: Tensor, input_weights: Tensor, h: float) -> list[Any]:
-    """Gradients of inputs, input weights and bias from the adjoints ``(T, N, B)`` of the states after each step."""
-    needs = ctx.needs_input_grad
-    return [
-        h * torch.matmul(input_weights.t(), adjoints).transpose(1, 2) if needs[0] else None,
-        h * torch.bmm(adjoints, inputs).sum(0) if needs[1] else None,
-        h * adjoints.sum((0, 2)) if needs[2] else None,
-    ]
-
-
-class _EulerRollout(torch.autograd.Function):
+class _Rollout(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
+        settings: _Settings,
         inputs: Tensor,
         input_weights: Tensor,
         bias: Tensor,
-        area_weights: Tensor,
-        forward: Tensor,
-        backward: Tensor,
         initial: Tensor | None,
+        matrices: Tensor | None,
         saturation: Tensor | None,
-        settings: _Settings,
+        *weights: Tensor | None,
     ) -> Tensor:
-        h = settings.h
-        phi = _Nonlinearity(settings.activation, saturation)
-        areas = AreaProducts(settings.layout, area_weights, h)
-        coupling = coupling_form(settings.layout, forward, backward, h)
-        states = _driven_states(inputs, input_weights, bias, initial, h)
+        local = _Local(settings, _Weights(*weights), saturation)  # type: ignore[arg-type]
+        states = _driven_states(inputs, input_weights, bias, initial, settings.dynamics.h)
+        # What a matrix leaves (turns) or acts on (settles).
+        between = torch.empty_like(states[1:]) if matrices is not None else None
         activity = torch.empty_like(states[0])
         for t in range(inputs.shape[0]):
             x, following = states[t], states[t + 1]
-            areas.add(following, phi.value(x, activity))
-            coupling.add(following, x)
-            following.add_(x, alpha=1 - h)
+            if matrices is None or between is None:
+                local.add(following, x, activity)
+            elif settings.turns:
+                torch.mm(matrices[t % len(matrices)], x, out=between[t])
+                local.add(following, between[t], activity)
+            else:
+                between[t].copy_(following)
+                local.add(between[t], x, activity)
+                torch.mm(matrices[0], between[t], out=following)
+                following.sub_(x, alpha=settings.carry)
             _hold(x, following, settings.ended[t])
         ctx.settings, ctx.has_initial = settings, initial is not None
-        ctx.save_for_backward(inputs, input_weights, area_weights, forward, backward, saturation, states)
-        return _output(states, settings.all_states)
+        ctx.save_for_backward(inputs, input_weights, matrices, saturation, states, between, *weights)
+        if settings.all_states:
+            return states[1:].transpose(1, 2).contiguous()
+        return states[-1].t().contiguous()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        inputs, input_weights, area_weights, forward, backward, saturation, states = ctx.saved_tensors
+        inputs, input_weights, matrices, saturation, states, between, *weights = ctx.saved_tensors
         settings: _Settings = ctx.settings
-        h = settings.h
-        phi = _Nonlinearity(settings.activation, saturation)
-        areas = AreaProducts(settings.layout, area_weights, h)
-        coupling = coupling_form(settings.layout, forward, backward, h)
-        area_total = torch.zeros_like(area_weights) if ctx.needs_input_grad[3] else None
+        needs = ctx.needs_input_grad
+        local = _Local(settings, _Weights(*weights), saturation)
+        local.start_gradients(needs[LEADING + 2])
+        transposed = None if matrices is None else matrices.transpose(1, 2).contiguous()
+        total = None if matrices is None else torch.zeros_like(matrices)
         adjoints = torch.empty_like(states[1:])
-        adjoint, activity = torch.zeros_like(states[0]), torch.empty_like(states[0])
-        if not settings.all_states:
-            adjoint.copy_(grad.t())
-        for t in range(inputs.shape[0] - 1, -1, -1):
-            x, after = states[t], adjoints[t]
-            after.copy_(adjoint)
-            if settings.all_states:
-                after.add_(grad[t].t())
-            held = _take_held(after, settings.ended[t])
-            coupling.accumulate(after, x)
-            if area_total is not None:
-                areas.accumulate(area_total, after, phi.value(x, activity))
-            phi.times_slope(areas.transpose(after, adjoint), x)
-            coupling.add_transpose(adjoint, after)
-            adjoint.add_(after, alpha=1 - h)
-            if held is not None:
-                adjoint.add_(held)
-        gradients = _input_gradients(ctx, adjoints, inputs, input_weights, h)
-        up, down = coupling.gradients()
-        first = adjoint.t().contiguous() if ctx.has_initial and ctx.needs_input_grad[6] else None
-        return (*gradients, None if area_total is None else h * area_total, up, down, first, None, None)
-
-
-class _CayleyRollout(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        inputs: Tensor,
-        input_weights: Tensor,
-        bias: Tensor,
-        area_weights: Tensor,
-        steps: Tensor,
-        initial: Tensor | None,
-        saturation: Tensor | None,
-        settings: _Settings,
-    ) -> Tensor:
-        h = settings.h
-        phi = _Nonlinearity(settings.activation, saturation)
-        areas = AreaProducts(settings.layout, area_weights, h)
-        states = _driven_states(inputs, input_weights, bias, initial, h)
-        rotated = torch.empty_like(states[1:])
-        activity = torch.empty_like(states[0])
-        for t in range(inputs.shape[0]):
-            y, following = rotated[t], states[t + 1]
-            torch.mm(steps[t % len(steps)], states[t], out=y)
-            areas.add(following, phi.value(y, activity))
-            following.add_(y, alpha=1 - h)
-            _hold(states[t], following, settings.ended[t])
-        ctx.settings, ctx.has_initial = settings, initial is not None
-        ctx.save_for_backward(inputs, input_weights, area_weights, steps, saturation, states, rotated)
-        return _output(states, settings.all_states)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        inputs, input_weights, area_weights, steps, saturation, states, rotated = ctx.saved_tensors
-        settings: _Settings = ctx.settings
-        h = settings.h
-        phi = _Nonlinearity(settings.activation, saturation)
-        areas = AreaProducts(settings.layout, area_weights, h)
-        steps_t = steps.transpose(1, 2).contiguous()
-        steps_total = torch.zeros_like(steps)
-        area_total = torch.zeros_like(area_weights) if ctx.needs_input_grad[3] else None
-        adjoints = torch.empty_like(rotated)
         adjoint, inner = torch.zeros_like(states[0]), torch.empty_like(states[0])
         activity = torch.empty_like(states[0])
         if not settings.all_states:
             adjoint.copy_(grad.t())
         for t in range(inputs.shape[0] - 1, -1, -1):
-            y, after = rotated[t], adjoints[t]
-            after.copy_(adjoint)
+            x, local_adjoint = states[t], adjoints[t]
             if settings.all_states:
-                after.add_(grad[t].t())
-            held = _take_held(after, settings.ended[t])
-            if area_total is not None:
-                areas.accumulate(area_total, after, phi.value(y, activity))
-            phi.times_slope(areas.transpose(after, inner), y).add_(after, alpha=1 - h)
-            steps_total[t % len(steps)].addmm_(inner, states[t].t())
-            torch.mm(steps_t[t % len(steps)], inner, out=adjoint)
+                adjoint.add_(grad[t].t())
+            held = _take_held(adjoint, settings.ended[t])
+            if total is None or transposed is None:
+                local_adjoint.copy_(adjoint)
+                local.adjoint(local_adjoint, x, adjoint, activity)
+            elif settings.turns:
+                local_adjoint.copy_(adjoint)
+                local.adjoint(local_adjoint, between[t], inner, activity)
+                total[t % len(total)].addmm_(inner, x.t())
+                torch.mm(transposed[t % len(total)], inner, out=adjoint)
+            else:
+                total[0].addmm_(adjoint, between[t].t())
+                torch.mm(transposed[0], adjoint, out=local_adjoint)
+                local.adjoint(local_adjoint, x, inner, activity)
+                torch.sub(inner, adjoint, alpha=settings.carry, out=adjoint)
             if held is not None:
                 adjoint.add_(held)
-        gradients = _input_gradients(ctx, adjoints, inputs, input_weights, h)
-        first = adjoint.t().contiguous() if ctx.has_initial and ctx.needs_input_grad[5] else None
-        return (*gradients, None if area_total is None else h * area_total, steps_total, first, None, None)
+        h = settings.dynamics.h
+        return (
+            None,
+            h * torch.matmul(input_weights.t(), adjoints).transpose(1, 2) if needs[1] else None,
+            h * torch.bmm(adjoints, inputs).sum(0) if needs[2] else None,
+            h * adjoints.sum((0, 2)) if needs[3] else None,
+            adjoint.t().contiguous() if ctx.has_initial and needs[4] else None,
+            total,
+            None,
+            *local.gradients(),
+        )
 
 
-def _settle(
-    inputs: Tensor, lengths: Tensor | None, layout: AreaLayout, h: float, activation: Activation, all_states: bool
-) -> tuple[Tensor, _Settings]:
-    """Inputs and settings of a rollout; inputs past a sequence's end become 0, so that padding may be anything."""
-    steps, batch, _ = inputs.shape
-    ended: list[Tensor | None] = [None] * steps
-    if lengths is not None:
-        check_lengths(lengths, steps, batch)
-        past = ended_before(lengths.to(inputs.device), steps)
-        inputs = inputs.masked_fill(past[:, :, None], 0)
-        shortest = int(lengths.min())
-        ended[shortest:] = past[shortest:].unbind()
-    return inputs, _Settings(layout, h, activation, all_states, ended)
+def _repeated(values: Sequence[float], counts: Sequence[int], like: Tensor) -> Tensor:
+    repeated = torch.tensor(values, dtype=torch.float64).repeat_interleave(torch.tensor(counts, dtype=torch.int64))
+    return repeated.to(like.device, like.dtype)
 
 
-def euler_rollout(
-    inputs: Tensor,
-    input_weights: Tensor,
-    bias: Tensor,
-    area_weights: Tensor,
-    forward: Tensor,
-    backward: Tensor,
-    *,
-    layout: AreaLayout,
-    h: float,
-    activation: Activation = "relu",
-    saturation: Tensor | None = None,
-    initial: Tensor | None = None,
-    lengths: Tensor | None = None,
-    all_states: bool = False,
-) -> Tensor:
-    """Forward Euler, ``x+ = x + h (-x + W phi(x) + L x + u)``, with its exact gradient.
+def _with_speeds(call: Call) -> dict[str, Tensor | None]:
+    """The tensors that act inside areas, times the speed of the area that they act on; differentiable."""
+    names = ("input_weights", "bias", "area_weights", "nonlinear_forward", "nonlinear_backward")
+    tensors: dict[str, Tensor | None] = {name: getattr(call, name) for name in names}
+    dynamics, layout = call.dynamics, call.dynamics.layout
+    if dynamics.speeds is None:
+        return tensors
+    speeds = dynamics.speeds
+    edges = [layout.sizes[i] * layout.sizes[j] for i, j in layout.edges]
+    scales = {
+        "input_weights": _repeated(speeds, layout.sizes, call.bias)[:, None],
+        "bias": _repeated(speeds, layout.sizes, call.bias),
+        "area_weights": _repeated(speeds, [n * n for n in layout.sizes], call.bias),
+        "nonlinear_forward": _repeated([speeds[j] for _, j in layout.edges], edges, call.bias),
+        "nonlinear_backward": _repeated([speeds[i] for i, _ in layout.edges], edges, call.bias),
+    }
+    return {name: None if tensor is None else tensor * scales[name] for name, tensor in tensors.items()}
+
+
+def _linear(call: Call) -> tuple[Tensor | None, Tensor | None]:
+    """The linear coupling that belongs to the local map: all of it for Euler, else its symmetric part."""
+    if call.dynamics.integrator != "euler":
+        return call.symmetric, call.symmetric
+    backward = -call.forward if call.backward is None else call.backward
+    if call.symmetric is None:
+        return call.forward, backward
+    return call.forward + call.symmetric, backward + call.symmetric
+
+
+def step_matrices(call: Call) -> Tensor | None:
+    """The matrices that the steps of a call apply in turn, ``(1, N, N)`` or ``(2, N, N)``; none for Euler.
+
+    Differentiable in ``forward``, where the call does not bring its step matrix.
+    """
+    dynamics, step = call.dynamics, call.step
+    if dynamics.integrator == "euler":
+        return None
+    if dynamics.integrator == "edge_cayley":
+        layout, h = dynamics.layout, dynamics.h
+        return torch.stack(edge_cayley_steps(layout, call.forward, h) if step is None else edge_products(layout, step))
+    if step is None:
+        lower = dynamics.layout.dense_coupling(call.forward)
+        skew = lower - lower.t()
+        cayley = dynamics.integrator == "cayley"
+        step = cayley_step(skew, dynamics.h) if cayley else resolvent_step(skew, dynamics.implicit)
+    return step[None]
+
+
+def reference_rollout(call: Call, *, matrices: Tensor | None = None) -> Tensor:
+    """Run a network over a batch of sequences, with the exact gradient of every tensor of the call.
 
     Args:
-        inputs: ``(T, B, C)``.
-        input_weights: ``(N, C)``.
-        bias: ``(N,)``, part of the drive ``u_t = W_in x_t + b``.
-        area_weights: packed W, see :class:`AreaLayout`.
-        forward: packed blocks ``L_ji`` of the edges (i, j), ``i < j``.
-        backward: packed blocks ``L_ij^T``; negative feedback is ``backward = -forward``.
-        layout: sizes and edges.
-        h: ``dt / tau``.
-        activation: ``relu`` or ``tanh``.
-        saturation: for tanh, the level ``a`` of each unit, ``(N,)``; 1 where not given.
-        initial: state before the first step, ``(B, N)``; zero where not given.
-        lengths: steps of each sequence, ``(B,)``, int64, 0 to T; all T where not given. A sequence is held in its state
-            from its end on, and its inputs past the end are not used.
-        all_states: return every state instead of the last.
+        call: the network and its batch.
+        matrices: what :func:`step_matrices` makes of the call, where it is at hand already.
 
     Returns:
         ``(B, N)``, or ``(T, B, N)`` with ``all_states``.
@@ -281,39 +316,32 @@ def euler_rollout(
     Raises:
         ValueError: if ``lengths`` are of another dtype, shape or range.
 
-    Source: the update of Ennis, Kozachkov and Slotine, section S.3, in metric coordinates.
+    Source: the update of Ennis, Kozachkov and Slotine, section S.3, in metric coordinates, for Euler; the other steps
+    are described in :mod:`topo_search.engine.integrators`.
     """
-    inputs, settings = _settle(inputs, lengths, layout, h, activation, all_states)
-    result: Tensor = _EulerRollout.apply(
-        inputs, input_weights, bias, area_weights, forward, backward, initial, saturation, settings
-    )
-    return result
-
-
-def cayley_rollout(
-    inputs: Tensor,
-    input_weights: Tensor,
-    bias: Tensor,
-    area_weights: Tensor,
-    steps: Tensor,
-    *,
-    layout: AreaLayout,
-    h: float,
-    activation: Activation = "relu",
-    saturation: Tensor | None = None,
-    initial: Tensor | None = None,
-    lengths: Tensor | None = None,
-    all_states: bool = False,
-) -> Tensor:
-    """Cayley steps, ``y = Q x``, ``x+ = y + h (-y + W phi(y) + u)``, with their exact gradient.
-
-    Args, result and errors as :func:`euler_rollout`, with step matrices Q in place of the coupling: ``(k, N, N)``,
-    applied in turn, step t taking the matrix ``t mod k``. One for whole-matrix steps (see
-    :func:`topo_search.engine.integrators.cayley_step`), two for edge-wise ones (see
-    :func:`topo_search.engine.edge_cayley.edge_cayley_steps`).
-    """
-    inputs, settings = _settle(inputs, lengths, layout, h, activation, all_states)
-    result: Tensor = _CayleyRollout.apply(
-        inputs, input_weights, bias, area_weights, steps, initial, saturation, settings
+    inputs = call.inputs
+    steps, batch, _ = inputs.shape
+    ended: list[Tensor | None] = [None] * steps
+    if call.lengths is not None:
+        check_lengths(call.lengths, steps, batch)
+        past = ended_before(call.lengths.to(inputs.device), steps)
+        # Padding may be anything.
+        inputs = inputs.masked_fill(past[:, :, None], 0)
+        shortest = int(call.lengths.min())
+        ended[shortest:] = past[shortest:].unbind()
+    fast = _with_speeds(call)
+    result: Tensor = _Rollout.apply(
+        _Settings(call.dynamics, call.all_states, ended),
+        inputs,
+        fast["input_weights"],
+        fast["bias"],
+        call.initial,
+        step_matrices(call) if matrices is None else matrices,
+        call.saturation,
+        fast["area_weights"],
+        call.gauge,
+        *_linear(call),
+        fast["nonlinear_forward"],
+        fast["nonlinear_backward"],
     )
     return result

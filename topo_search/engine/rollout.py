@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from topo_search.engine.call import Call, Dynamics
-from topo_search.engine.edge_cayley import edge_cayley_steps, edge_products
-from topo_search.engine.integrators import cayley_step
 from topo_search.engine.lengths import segment_lengths
 from topo_search.engine.native import eliminable, native_rollouts, native_status
-from topo_search.engine.reference import cayley_rollout, euler_rollout
+from topo_search.engine.reference import reference_rollout, step_matrices
 
 __all__ = ["Engine", "rollout", "rollouts", "serving_engine"]
 
@@ -34,6 +32,10 @@ def rollout(
     area_weights: Tensor,
     forward: Tensor,
     backward: Tensor | None = None,
+    gauge: Tensor | None = None,
+    symmetric: Tensor | None = None,
+    nonlinear_forward: Tensor | None = None,
+    nonlinear_backward: Tensor | None = None,
     step: Tensor | None = None,
     saturation: Tensor | None = None,
     initial: Tensor | None = None,
@@ -52,16 +54,23 @@ def rollout(
         area_weights: packed W.
         forward: packed B, the blocks ``L_ji`` of the edges ``i < j``.
         backward: packed ``L_ij^T``; negative feedback, ``-forward``, where not given.
-        step: for ``cayley`` the step matrix ``(N, N)``, for ``edge_cayley`` the packed edge steps (see
-            :class:`AreaLayout`), when they are at hand already (evaluation over many batches); made from ``forward``
-            where not given. The native engine has no use for it: it applies the same map in factored form.
+        gauge: packed V, for areas whose metric is not diagonal: activations are ``phi(V y)``; the identity where not
+            given.
+        symmetric: packed blocks ``S_ji`` of a symmetric coupling (imperfect feedback), which is always explicit.
+        nonlinear_forward: packed blocks ``C_ji`` of a coupling ``C phi(V y)``.
+        nonlinear_backward: packed ``C_ij^T``.
+        step: the matrix that a step applies, when it is at hand already (evaluation over many batches): Q for
+            ``cayley`` and ``(I - c K)^-1`` for ``imex`` and ``resolvent``, ``(N, N)``; for ``edge_cayley`` the packed
+            edge steps (see :class:`AreaLayout`). Made from ``forward`` where not given. The native engine has no use
+            for it: it applies the same map in factored form.
         saturation: for tanh, each unit's level, ``(N,)``.
         initial: ``(B, N)``; zero where not given.
         lengths: steps of each sequence, ``(B,)``, int64, 0 to T; all T where not given. A sequence is held in its state
             from its end on: the last state is that of each sequence's own end, ``initial`` for length 0.
         all_states: return ``(T, B, N)`` instead of the last state ``(B, N)``.
         engine: ``auto`` takes the native engine where it serves: on the CPU, in float32, where it was built (and for
-            edge-wise steps up to a strength of the coupling, see :func:`topo_search.engine.native.eliminable`).
+            edge-wise steps up to a strength of the coupling, see :func:`topo_search.engine.native.eliminable`), for
+            networks without ``gauge``, ``nonlinear`` blocks and, but for Euler, ``symmetric`` ones.
         state_budget: bytes of states that the native engine keeps for the backward pass; what does not fit is computed
             again, segment by segment, with the same result. A quarter of the free memory where not given, 0 for no
             limit.
@@ -77,6 +86,10 @@ def rollout(
         area_weights=area_weights,
         forward=forward,
         backward=backward,
+        gauge=gauge,
+        symmetric=symmetric,
+        nonlinear_forward=nonlinear_forward,
+        nonlinear_backward=nonlinear_backward,
         step=step,
         saturation=saturation,
         initial=initial,
@@ -120,7 +133,10 @@ def _engine_of(call: Call, wanted: Engine) -> Literal["native", "reference"]:
     tensors = [tensor for tensor in (*call.weights, call.saturation) if tensor is not None]
     serves = all(serving_engine(tensor) == "native" for tensor in tensors)
     why = native_status().reason or "it runs on the CPU in float32"
-    if serves and call.dynamics.integrator == "edge_cayley" and not eliminable(call.forward, call.dynamics.h):
+    explicit = call.symmetric is None or call.dynamics.integrator == "euler"
+    if serves and not (call.gauge is None and call.nonlinear_forward is None and explicit):
+        serves, why = False, "it has no areas of non-diagonal metric, nonlinear or, but for Euler, imperfect feedback"
+    if serves and call.dynamics.integrator == "edge_cayley" and not eliminable(call.forward, call.dynamics.implicit):
         serves, why = False, "in float32 its edge-wise steps are not accurate at so strong a coupling"
     if wanted == "native" and not serves:
         raise ValueError(f"the native engine was asked for, but {why}")
@@ -128,38 +144,12 @@ def _engine_of(call: Call, wanted: Engine) -> Literal["native", "reference"]:
 
 
 def _reference(call: Call) -> Tensor:
-    dynamics = call.dynamics
-    if dynamics.integrator == "euler":
-        backward = -call.forward if call.backward is None else call.backward
-        run = partial(euler_rollout, forward=call.forward, backward=backward)
-    else:
-        run = partial(cayley_rollout, steps=_step_matrices(call))
-    run = partial(
-        run,
-        input_weights=call.input_weights,
-        bias=call.bias,
-        area_weights=call.area_weights,
-        layout=dynamics.layout,
-        h=dynamics.h,
-        activation=dynamics.activation,
-        saturation=call.saturation,
-    )
     if torch.is_grad_enabled() or call.all_states:
-        return run(call.inputs, initial=call.initial, lengths=call.lengths, all_states=call.all_states)
-    parts = torch.split(call.inputs, SEGMENT)
+        return reference_rollout(call)
+    matrices = step_matrices(call)
     ends = segment_lengths(call.lengths, len(call.inputs), SEGMENT)
-    state = run(parts[0], initial=call.initial, lengths=ends[0])
-    for part, end in zip(parts[1:], ends[1:], strict=True):
-        state = run(part, initial=state, lengths=end)
+    state = call.initial
+    for part, end in zip(torch.split(call.inputs, SEGMENT), ends, strict=True):
+        state = reference_rollout(replace(call, inputs=part, initial=state, lengths=end), matrices=matrices)
+    assert state is not None
     return state
-
-
-def _step_matrices(call: Call) -> Tensor:
-    """The matrices that the steps apply in turn, ``(1, N, N)`` or ``(2, N, N)``."""
-    layout, h, step = call.dynamics.layout, call.dynamics.h, call.step
-    if call.dynamics.integrator == "edge_cayley":
-        return torch.stack(edge_cayley_steps(layout, call.forward, h) if step is None else edge_products(layout, step))
-    if step is None:
-        lower = layout.dense_coupling(call.forward)
-        step = cayley_step(lower - lower.t(), h)
-    return step[None]

@@ -24,9 +24,10 @@ using topo_search::Gradients;
 using topo_search::Level;
 using topo_search::Problem;
 using topo_search::Rollout;
+using topo_search::Scheme;
 
 // Raised with every change of what Python calls here.
-constexpr int kInterface = 1;
+constexpr int kInterface = 2;
 
 template <typename T>
 using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
@@ -101,7 +102,8 @@ T* checked(const std::optional<Array<T>>& array, int64_t size, const char* name)
 class Holder {
    public:
     Holder(const std::string& level, std::vector<int32_t> sizes, const std::vector<int32_t>& edges,
-           std::vector<int32_t> seeing, std::vector<int32_t> cover, int form, bool relu, bool all_states, bool keep,
+           std::vector<int32_t> seeing, std::vector<int32_t> cover, int form, int scheme, double half,
+           std::vector<double> speeds, const std::vector<int>& relu, bool all_states, bool keep,
            bool fill_nan, double h, float series_scale, std::vector<float> series, int64_t state_budget,
            nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu> inputs, Floats input_weights,
            const Floats& bias, const Floats& area_weights, const Floats& forward, const std::optional<Floats>& backward,
@@ -148,7 +150,19 @@ class Holder {
         }
         p.sees_input.assign(areas, 0);
         for (const int32_t area : seeing) p.sees_input[area_of(area)] = 1;
-        p.relu = relu;
+        if (scheme < static_cast<int>(Scheme::kTurn) || scheme > static_cast<int>(Scheme::kMean))
+            throw std::invalid_argument("scheme " + std::to_string(scheme) + " is not one of 0 to 2");
+        p.scheme = static_cast<Scheme>(scheme);
+        if (p.scheme != Scheme::kTurn && (p.form == Form::kEuler || p.form == Form::kEdges))
+            throw std::invalid_argument("Euler and edge-wise steps have scheme 0");
+        if (!(half > 0 && half <= h)) throw std::invalid_argument("half must lie in (0, h]");
+        p.half = half;
+        if (speeds.size() != sizes.size() || relu.size() != sizes.size())
+            throw std::invalid_argument("speeds and relu must have one entry an area");
+        for (const double speed : speeds)
+            if (!(speed > 0 && h * speed <= 1 + 1e-12)) throw std::invalid_argument("h times a speed must lie in (0, 1]");
+        p.speeds = std::move(speeds);
+        for (const int is_relu : relu) p.relu.push_back(is_relu != 0);
         p.skew = !backward;
         p.all_states = all_states;
         p.keep = keep;
@@ -278,13 +292,14 @@ NB_MODULE(_topo_search_native, m) {
     m.def("release_memory", &topo_search::release_memory, "Give kept buffers back; returns bytes.");
     nb::class_<Holder>(m, "Rollout")
         .def(nb::init<const std::string&, std::vector<int32_t>, const std::vector<int32_t>&, std::vector<int32_t>,
-                      std::vector<int32_t>, int, bool, bool, bool, bool, double, float, std::vector<float>, int64_t,
+                      std::vector<int32_t>, int, int, double, std::vector<double>, const std::vector<int>&, bool, bool, bool,
+                      double, float, std::vector<float>, int64_t,
                       nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>, Floats, const Floats&,
                       const Floats&, const Floats&, const std::optional<Floats>&, const std::optional<Floats>&,
                       const std::optional<Floats>&, std::optional<Floats>,
                       const std::optional<Array<const int64_t>>&>(),
              nb::kw_only(), nb::arg("level"), nb::arg("sizes"), nb::arg("edges"), nb::arg("seeing"), nb::arg("cover"),
-             nb::arg("form"), nb::arg("relu"), nb::arg("all_states"), nb::arg("keep"), nb::arg("fill_nan"),
+             nb::arg("form"), nb::arg("scheme"), nb::arg("half"), nb::arg("speeds"), nb::arg("relu"), nb::arg("all_states"), nb::arg("keep"), nb::arg("fill_nan"),
              nb::arg("h"), nb::arg("series_scale"), nb::arg("series"), nb::arg("state_budget"), nb::arg("inputs"),
              nb::arg("input_weights"), nb::arg("bias"), nb::arg("area_weights"), nb::arg("forward"),
              nb::arg("backward").none(), nb::arg("matrix").none(), nb::arg("saturation").none(),

@@ -81,6 +81,15 @@ struct CouplingStep : LocalStep<S> {
         }
     }
 
+    // out = (I - c K)^-1 x.
+    void settle(const float* x, float* out) const {
+        if (net.form == Form::kNone) {
+            copy(out, x, size);
+        } else {
+            solve<false>(x, out);
+        }
+    }
+
     // One edge's Cayley step in place; the solutions (input + output) / 2 stay in `low` and `high`.
     template <bool Transpose>
     void turn_edge(int edge, float* state, float* low, float* high) const {

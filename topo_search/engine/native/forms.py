@@ -1,6 +1,7 @@
 """Which of the equivalent forms of a coupling step the compiled engine executes: the cheapest.
 
-A Cayley step needs ``z = (I - c K)^-1 x`` with ``c = h / 2``; then ``y = 2 z - x``. Four ways to get z:
+A Cayley step needs ``z = (I - c K)^-1 x`` with ``c = h / 2``; then ``y = 2 z - x``. IMEX steps need the same z, and
+resolvent steps one with ``c = h``. Four ways to get it:
 
 - ``dense``: the inverse as one ``(N, N)`` matrix;
 - ``cover``: block elimination. Areas outside a vertex cover H of the graph have no edge among them, so with
@@ -110,14 +111,14 @@ def dense_form(layout: AreaLayout) -> Direct:
     return Direct("dense", tuple(range(len(layout.sizes))), layout.n_units**2)
 
 
-def eliminable(coupling: Tensor, h: float) -> bool:
+def eliminable(coupling: Tensor, c: float) -> bool:
     """Whether a coupling is weak enough, ``c ||K||_F <= 13``, for areas to be eliminated in float32.
 
     That is ten times what training reaches on the default space. Beyond it a whole-matrix step is solved for all areas
     together, and edge-wise steps are left to the reference engine. True for a coupling that is not finite, which gives
     NaN in any form.
     """
-    strength = 0.5 * h * math.sqrt(2) * float(torch.linalg.vector_norm(coupling.detach(), dtype=torch.float64))
+    strength = c * math.sqrt(2) * float(torch.linalg.vector_norm(coupling.detach(), dtype=torch.float64))
     return not math.isfinite(strength) or strength <= STRENGTH_LIMIT
 
 
@@ -151,13 +152,13 @@ def coupling_norm(layout: AreaLayout, coupling: Tensor) -> float:
     return growth
 
 
-def series_for(layout: AreaLayout, coupling: Tensor, h: float) -> Series | None:
+def series_for(layout: AreaLayout, coupling: Tensor, c: float) -> Series | None:
     """The series where it needs fewer multiplies than the direct solve, else ``None``."""
     block_multiplies = 2 * layout.n_coupling
     direct = direct_form(layout).multiplies
     if block_multiplies == 0 or direct <= SERIES_PRODUCTS * block_multiplies:
         return None
-    radius = 0.5 * h * NORM_MARGIN * coupling_norm(layout, coupling)
+    radius = c * NORM_MARGIN * coupling_norm(layout, coupling)
     if not math.isfinite(radius):
         return None
     coefficients = series_coefficients(max(radius, 1e-6))
@@ -182,9 +183,9 @@ def useful_multiplies(dynamics: Dynamics, coupling: Tensor | None = None) -> tup
         return 3 * blocks, "blocks"
     if dynamics.integrator == "edge_cayley":
         return 5 * blocks, "edges"
-    series = None if coupling is None else series_for(layout, coupling.detach(), dynamics.h)
+    series = None if coupling is None else series_for(layout, coupling.detach(), dynamics.implicit)
     if series is not None:
         return (2 * (len(series.coefficients) - 1) + 1) * blocks, "series"
-    eliminates = coupling is None or eliminable(coupling, dynamics.h)
+    eliminates = coupling is None or eliminable(coupling, dynamics.implicit)
     direct = direct_form(layout) if eliminates else dense_form(layout)
     return 2 * direct.multiplies + blocks, direct.name

@@ -74,7 +74,7 @@ struct Gradients : CouplingStep<S> {
             Vec sum[V];
             for (int j = 0; j < V; ++j) sum[j] = zero();
             for (int i = 0; i < net.units; ++i) {
-                const float weight = net.h * net.input_weights[int64_t(i) * net.channels + c];
+                const float weight = net.speed[i] * net.input_weights[int64_t(i) * net.channels + c];
                 for (int j = 0; j < V; ++j) sum[j] += weight * load(gradient + int64_t(i) * S + j * W);
             }
             for (int b = 0; b < slice.lanes; ++b) to[int64_t(b) * net.channels + c] = sum[b / W][b % W];
@@ -86,9 +86,10 @@ struct Gradients : CouplingStep<S> {
             const int n = rows(area);
             const int ld = net.padded[area + 1] - net.padded[area];
             float* activity = scratch.held;
-            const float* from = rows_of(net.relu ? x : scratch.activity, area);
+            const bool is_relu = net.relu[area] != 0;
+            const float* from = rows_of(is_relu ? x : scratch.activity, area);
             for (int64_t i = 0; i < int64_t(n) * S; i += W)
-                store(activity + i, net.relu ? relu(load(from + i)) : load(from + i));
+                store(activity + i, is_relu ? relu(load(from + i)) : load(from + i));
             transpose_rows<S>(activity, n, scratch.columns, ld);
             outer<S, false>(n, rows_of(gradient, area), scratch.columns, nullptr, nullptr, ld,
                             slice.area_sums + net.area_totals[area]);

@@ -27,9 +27,11 @@ struct Loop : Gradients<S> {
     using Base::add_edge_gradients;
     using Base::add_input_gradients;
     using Base::add_input_sums;
+    using Base::add_scaled;
     using Base::couple;
     using Base::finish_input_sums;
     using Base::input_ld;
+    using Base::keeps_entry;
     using Base::load_initial;
     using Base::load_inputs;
     using Base::local_adjoint_step;
@@ -38,6 +40,7 @@ struct Loop : Gradients<S> {
     using Base::rows;
     using Base::running;
     using Base::scratch;
+    using Base::settle;
     using Base::size;
     using Base::slice;
     using Base::stride;
@@ -46,19 +49,23 @@ struct Loop : Gradients<S> {
     using Base::V;
     using Base::wide;
 
-    // x_t to x_t+1; for the Cayley forms y_t is left in `y`.
+    // x_t to x_t+1; for kTurn y_t is left in `y`, for the other schemes what is solved for.
     void step(int t, const float* x, float* y, float* next) const {
         load_inputs(t, scratch.input);
         if (net.form == Form::kEuler) {
             // Area by area, so that its rows are still near when the blocks are added.
             for (int area = 0, panel = 0; area < net.areas; ++area) {
                 const int end = net.offset[area + 1];
-                local_step(net.offset[area], end, x, scratch.input, next);
+                local_step(area, x, scratch.input, next);
                 panel = accumulate_rows<S, false>(net.products[0], panel, end, x, next, size > kNearFloats);
             }
-        } else {
+        } else if (net.scheme == Scheme::kTurn) {
             couple(t, x, y);
             local_step(y, scratch.input, next);
+        } else {
+            local_step(x, scratch.input, y);
+            settle(y, next);
+            if (net.scheme == Scheme::kMean) add_scaled(-1, x, next);
         }
         if (t < slice.shortest) return;
         for (int j = 0; j < V; ++j) {
@@ -75,12 +82,12 @@ struct Loop : Gradients<S> {
     };
 
     Places places(int k) const {
-        if (net.form == Form::kEuler) return {slice.slots + k * stride, nullptr, slice.slots + (k + 1) * stride};
+        if (keeps_entry()) return {slice.slots + k * stride, scratch.state, slice.slots + (k + 1) * stride};
         float* both[2] = {scratch.state, scratch.following};
         return {both[k % 2], slice.slots + k * stride, both[(k + 1) % 2]};
     }
 
-    float* entry() const { return net.form == Form::kEuler ? slice.slots : scratch.state; }
+    float* entry() const { return keeps_entry() ? slice.slots : scratch.state; }
 
     void forward() const {
         load_initial(entry());
@@ -121,25 +128,31 @@ struct Loop : Gradients<S> {
         if (wide()) transpose_inputs();
         const bool masked = t >= slice.shortest;
         if (masked) hold_back(t, adjoint);
-        if (slice.grad_inputs) add_input_gradients(t, adjoint);
         float* state = slice.slots + t % slice.segment * stride;
+        float* after = adjoint;
+        if (net.form != Form::kEuler && net.scheme != Scheme::kTurn) after = unsettle(state, adjoint);
+        if (slice.grad_inputs) add_input_gradients(t, after);
         if (net.form == Form::kEuler) {
             // An area's product and the gradients of its edges read the adjoints of the same neighbours.
             for (int area = 0, panel = 0, edge = 0; area < net.areas; ++area) {
                 const int end = net.offset[area + 1];
                 add_input_sums(area, adjoint, scratch.input);
-                local_adjoint_step(net.offset[area], end, adjoint, state, before);
+                local_adjoint_step(area, adjoint, state, before);
                 panel = accumulate_rows<S, false>(net.products[1], panel, end, adjoint, before, size > kNearFloats);
                 edge = add_edge_gradients(edge, area + 1, adjoint, state);
             }
             if (slice.area_sums) area_gradients(masked, adjoint, state);
         } else {
             for (int area = 0; area < net.areas; ++area) {
-                add_input_sums(area, adjoint, scratch.input);
-                local_adjoint_step(net.offset[area], net.offset[area + 1], adjoint, state, before);
+                add_input_sums(area, after, scratch.input);
+                local_adjoint_step(area, after, state, before);
             }
-            if (slice.area_sums) area_gradients(masked, adjoint, state);
-            if (net.form == Form::kEdges) {
+            if (slice.area_sums) area_gradients(masked, after, state);
+            if (net.scheme == Scheme::kMean) {
+                add_scaled(-1, adjoint, before);
+            } else if (net.scheme == Scheme::kSettle) {
+                // The solve came last in the step, and first here.
+            } else if (net.form == Form::kEdges) {
                 uncouple_edges(t, state, before);
             } else if (net.form != Form::kNone) {
                 uncouple(t, state, before);
@@ -166,6 +179,25 @@ struct Loop : Gradients<S> {
         if (masked) copy(scratch.state, scratch.held, size);
         add_area_sums(gradient, x);
         if (masked) copy(scratch.held, scratch.state, size);
+    }
+
+    // From the adjoint at x_t+1 to a = (I + c K)^-1 of it, the adjoint of what was solved for. The gradient of the
+    // coupling is h a z^T on the edges: z = x_t+1 for kSettle, where c = h, and (x_t + x_t+1) / 2 for kMean.
+    float* unsettle(const float* state, const float* adjoint) const {
+        float* solved = scratch.following;
+        if (net.form == Form::kNone) {
+            copy(solved, adjoint, size);
+            return solved;
+        }
+        const float* middle = state + stride;
+        if (net.scheme == Scheme::kMean) {
+            for (int64_t i = 0; i < size; i += W)
+                store(scratch.solved + i, 0.5f * (load(state + i) + load(middle + i)));
+            middle = scratch.solved;
+        }
+        this->template solve<true>(adjoint, solved);
+        add_edge_gradients(0, net.areas, solved, middle);
+        return solved;
     }
 
     // From the adjoint at y to that at x, in place. With a = (I + c K)^-1 of the adjoint at y, the adjoint at x is

@@ -71,7 +71,12 @@ struct Sparse {
 
 enum class Form : int32_t { kNone, kEuler, kCover, kSeries, kEdges };
 
-// One network, packed; shared by all slices of its batch. Weights are scaled by the step h.
+// When the coupling acts. kTurn: y = Q x, then the local step of y (Cayley). kSettle: the local step, then
+// (I - c K)^-1 of it (resolvent). kMean: the local step with twice the state, then (I - c K)^-1 of it, less the state
+// (IMEX Crank-Nicolson). Euler's coupling is part of the local step.
+enum class Scheme : int32_t { kTurn, kSettle, kMean };
+
+// One network, packed; shared by all slices of its batch. Weights are scaled by the step h, inside areas by h r.
 struct Network {
     int32_t units;
     int32_t areas;
@@ -80,10 +85,12 @@ struct Network {
     const int32_t* padded;      // (areas + 1,) the same with sizes rounded up to kLanes
     const uint8_t* sees_input;  // (areas,)
     Form form;
-    int32_t relu;
+    Scheme scheme;
+    const uint8_t* relu;  // (areas,) ReLU or tanh
+    int32_t all_relu;
     int32_t skew;
-    float leak;  // 1 - h
-    float h;
+    const float* leak;   // (units,) share of a state that the local step keeps: 1 - h r, for kMean 2 - h r
+    const float* speed;  // (units,) h r, r the area's speed
     Sparse area;
     Sparse area_transposed;
     Sparse input;
@@ -124,8 +131,8 @@ struct Slice {
     const float* initial;  // (batch, units) or null
     float* output;         // (batch, units) or (steps, batch, units)
     int32_t all_states;
-    // States kept: of every step of one segment, and the state at the start of every segment. Euler keeps x_t, the
-    // Cayley forms y_t.
+    // States kept: of every step of one segment, and the state at the start of every segment. kTurn keeps y_t, the
+    // others x_t.
     int32_t segment;
     int32_t keep;
     float* checkpoints;

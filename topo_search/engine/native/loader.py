@@ -12,7 +12,7 @@ from topo_search.errors import InputError
 
 __all__ = ["INTERFACE", "NativeStatus", "native_status", "wanted_engine"]
 
-INTERFACE = 1
+INTERFACE = 2
 """Of the calls between this source and the compiled module; both are raised when they change."""
 
 # At top level, not in the package: run from a clone after a plain install, the clone's package hides the installed one.

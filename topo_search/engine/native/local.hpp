@@ -26,7 +26,7 @@ struct LocalStep : SliceView<S> {
         }
     }
 
-    // What happens inside the areas of rows [first, last) in a step: (1 - h) x + h (W phi(x) + W_in u + b).
+    // What happens inside the areas of rows [first, last) in a step: leak x + h r (W phi(x) + W_in u + b).
     template <bool Relu>
     void local(int first, int last, const float* x, const float* u, float* out) const {
         const float* activity = x;
@@ -36,7 +36,7 @@ struct LocalStep : SliceView<S> {
         }
         for (int i = first; i < last; ++i) {
             Vec acc[V];
-            for (int j = 0; j < V; ++j) acc[j] = net.bias[i] + net.leak * load(x + int64_t(i) * S + j * W);
+            for (int j = 0; j < V; ++j) acc[j] = net.bias[i] + net.leak[i] * load(x + int64_t(i) * S + j * W);
             for (int e = net.area.start[i]; e < net.area.start[i + 1]; ++e) {
                 const float* from = activity + int64_t(net.area.column[e]) * S;
                 const float weight = net.area.value[e];
@@ -54,17 +54,23 @@ struct LocalStep : SliceView<S> {
         }
     }
 
-    void local_step(int first, int last, const float* x, const float* u, float* out) const {
-        if (net.relu) {
-            local<true>(first, last, x, u, out);
+    void local_step(int area, const float* x, const float* u, float* out) const {
+        if (net.relu[area]) {
+            local<true>(net.offset[area], net.offset[area + 1], x, u, out);
         } else {
-            local<false>(first, last, x, u, out);
+            local<false>(net.offset[area], net.offset[area + 1], x, u, out);
         }
     }
 
-    void local_step(const float* x, const float* u, float* out) const { local_step(0, net.units, x, u, out); }
+    void local_step(const float* x, const float* u, float* out) const {
+        if (net.all_relu) {
+            local<true>(0, net.units, x, u, out);
+        } else {
+            for (int area = 0; area < net.areas; ++area) local_step(area, x, u, out);
+        }
+    }
 
-    // The adjoint of local: (1 - h) g + phi'(x) h W^T g. For tanh, phi(x) is left in scratch.activity.
+    // The adjoint of local: leak g + phi'(x) h r W^T g. For tanh, phi(x) is left in scratch.activity.
     template <bool Relu>
     void local_adjoint(int first, int last, const float* gradient, const float* x, float* out) const {
         if constexpr (!Relu) activate(first, last, x);
@@ -85,16 +91,16 @@ struct LocalStep : SliceView<S> {
                     const Vec share = load(scratch.activity + at) * inverse;
                     acc[j] *= 1 - share * share;
                 }
-                store(out + at, acc[j] + net.leak * load(gradient + at));
+                store(out + at, acc[j] + net.leak[i] * load(gradient + at));
             }
         }
     }
 
-    void local_adjoint_step(int first, int last, const float* gradient, const float* x, float* out) const {
-        if (net.relu) {
-            local_adjoint<true>(first, last, gradient, x, out);
+    void local_adjoint_step(int area, const float* gradient, const float* x, float* out) const {
+        if (net.relu[area]) {
+            local_adjoint<true>(net.offset[area], net.offset[area + 1], gradient, x, out);
         } else {
-            local_adjoint<false>(first, last, gradient, x, out);
+            local_adjoint<false>(net.offset[area], net.offset[area + 1], gradient, x, out);
         }
     }
 };

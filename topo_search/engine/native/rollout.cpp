@@ -81,10 +81,10 @@ Rollout::Rollout(const Problem& problem, const Level& level)
     network_.padded = padded_.data();
     network_.sees_input = problem_.sees_input.data();
     network_.form = problem_.form;
-    network_.relu = problem_.relu;
+    network_.scheme = problem_.scheme;
+    network_.relu = problem_.relu.data();
+    network_.all_relu = std::all_of(problem_.relu.begin(), problem_.relu.end(), [](uint8_t relu) { return relu != 0; });
     network_.skew = problem_.skew;
-    network_.h = static_cast<float>(problem_.h);
-    network_.leak = static_cast<float>(1 - problem_.h);
     network_.input_weights = problem_.input_weights;
     network_.n_edges = static_cast<int32_t>(problem_.edges.size());
     network_.largest = *std::max_element(problem_.sizes.begin(), problem_.sizes.end());
@@ -171,7 +171,7 @@ void Rollout::plan_cover() {
     std::vector<int32_t> area_at(network_.units);
     for (int32_t area = 0; area < areas; ++area)
         std::fill(area_at.begin() + offset_[area], area_at.begin() + offset_[area + 1], area);
-    const std::vector<Block> blocks = coupling_blocks(false, 0.5f * network_.h);
+    const std::vector<Block> blocks = coupling_blocks(false, static_cast<float>(problem_.half));
     if (problem_.matrix == nullptr) make_inverse(blocks, area_at);
     std::vector<Block> into;
     std::vector<Block> out_of;
@@ -267,7 +267,7 @@ void Rollout::add_inverse(bool transpose) {
 
 // For each edge the inverse of I + c^2 B^T B, B from the area that is solved for to the other, in float64.
 void Rollout::make_edge_inverses() {
-    const double c = 0.5 * problem_.h;
+    const double c = problem_.half;
     std::vector<double> system;
     std::vector<double> block_rows;
     std::vector<double> work;
@@ -296,7 +296,7 @@ void Rollout::make_edge_inverses() {
 
 void Rollout::plan_edges() {
     if (problem_.matrix == nullptr) make_edge_inverses();
-    const float c = 0.5f * network_.h;
+    const float c = static_cast<float>(problem_.half);
     int64_t inverse = 0;
     int64_t at = 0;
     for (std::size_t e = 0; e < problem_.edges.size(); ++e) {
@@ -402,7 +402,12 @@ void Rollout::pack() {
 // Most area weights are zero (3.3 % of the sparse recipe), and most areas do not see the input.
 void Rollout::make_sparse() {
     const int32_t units = network_.units;
-    const float h = static_cast<float>(problem_.h);
+    const double kept = problem_.scheme == Scheme::kMean ? 2 : 1;
+    for (int32_t area = 0; area < network_.areas; ++area) {
+        const double h = problem_.h * problem_.speeds[area];
+        leak_.insert(leak_.end(), rows(area), static_cast<float>(kept - h));
+        speed_.insert(speed_.end(), rows(area), static_cast<float>(h));
+    }
     area_start_.assign(1, 0);
     std::vector<int32_t> in_column(units + 1, 0);
     const float* block = problem_.area_weights;
@@ -412,7 +417,7 @@ void Rollout::make_sparse() {
             for (int32_t k = 0; k < n; ++k) {
                 if (block[k] == 0) continue;
                 area_column_.push_back(offset_[area] + k);
-                area_value_.push_back(h * block[k]);
+                area_value_.push_back(speed_[offset_[area]] * block[k]);
                 ++in_column[offset_[area] + k + 1];
             }
             area_start_.push_back(static_cast<int32_t>(area_column_.size()));
@@ -435,17 +440,19 @@ void Rollout::make_sparse() {
             const float weight = problem_.input_weights[int64_t(row) * network_.channels + c];
             if (weight == 0) continue;
             input_column_.push_back(c);
-            input_value_.push_back(h * weight);
+            input_value_.push_back(speed_[row] * weight);
         }
         input_start_.push_back(static_cast<int32_t>(input_column_.size()));
     }
     bias_.resize(units);
-    for (int32_t row = 0; row < units; ++row) bias_[row] = h * problem_.bias[row];
+    for (int32_t row = 0; row < units; ++row) bias_[row] = speed_[row] * problem_.bias[row];
     if (problem_.level != nullptr) level_values_.assign(problem_.level, problem_.level + units);
     network_.area = {area_start_.data(), area_column_.data(), area_value_.data()};
     network_.area_transposed = {area_t_start_.data(), area_t_column_.data(), area_t_value_.data()};
     network_.input = {input_start_.data(), input_column_.data(), input_value_.data()};
     network_.bias = bias_.data();
+    network_.leak = leak_.data();
+    network_.speed = speed_.data();
     network_.level = problem_.level != nullptr ? level_values_.data() : nullptr;
 }
 
@@ -539,13 +546,13 @@ void Rollout::end_backward() {
 
     const float h = static_cast<float>(problem_.h);
     const Slice& total = slices_[0];
-    for (int32_t i = 0; i < network_.units; ++i) targets_.bias[i] = h * total.bias_sums[i];
+    for (int32_t i = 0; i < network_.units; ++i) targets_.bias[i] = speed_[i] * total.bias_sums[i];
     for (int32_t area = 0; area < network_.areas; ++area) {
         const int64_t first = int64_t(offset_[area]) * network_.channels;
         const int64_t count = int64_t(rows(area)) * network_.channels;
         // Areas that see no input have no sums.
         for (int64_t i = first; i < first + count; ++i)
-            targets_.input_weights[i] = problem_.sees_input[area] ? h * total.input_sums[i] : 0.0f;
+            targets_.input_weights[i] = problem_.sees_input[area] ? speed_[offset_[area]] * total.input_sums[i] : 0.0f;
     }
     int64_t at = 0;
     for (std::size_t e = 0; e < gradients_.size(); ++e) {
@@ -574,7 +581,7 @@ void Rollout::end_backward() {
             const int32_t n = rows(area);
             const float* from = total.area_sums + area_totals_[area];
             for (int32_t r = 0; r < n; ++r, from += padded_size(n))
-                for (int32_t k = 0; k < n; ++k) *to++ = h * from[k];
+                for (int32_t k = 0; k < n; ++k) *to++ = speed_[offset_[area]] * from[k];
         }
     }
     sums_ = Buffer();

@@ -17,7 +17,10 @@ struct Problem {
     std::vector<uint8_t> sees_input;
     std::vector<int32_t> cover;  // kCover: areas solved together, ascending; every edge has an end among them
     Form form;
-    bool relu;
+    Scheme scheme;
+    double half;                 // c: what is solved for is I - c K
+    std::vector<double> speeds;  // (areas,) of each area's local step
+    std::vector<uint8_t> relu;   // (areas,) or else tanh
     bool skew;
     bool all_states;
     bool keep;  // for backward
@@ -100,7 +103,7 @@ class Rollout {
     std::vector<EdgeGradient> gradients_;
     std::vector<int64_t> area_totals_;
     std::vector<int32_t> area_start_, area_column_, area_t_start_, area_t_column_, input_start_, input_column_;
-    std::vector<float> area_value_, area_t_value_, input_value_, bias_, level_values_, inverse_;
+    std::vector<float> area_value_, area_t_value_, input_value_, bias_, leak_, speed_, level_values_, inverse_;
     std::vector<Slice> slices_;
     Buffer packed_, states_, scratch_, sums_;
     int64_t sums_floats_ = 0;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ OWN_INVERSE = 320
 
 # As in kernel.hpp; a dense solve is one whose cover is all areas.
 FORMS = {"euler": 1, "cover": 2, "series": 3, "edges": 4}
+SCHEMES = {"resolvent": 1, "imex": 2}
 
 
 @lru_cache(maxsize=4096)
@@ -38,13 +40,12 @@ def _solved_units(layout: AreaLayout) -> tuple[Tensor, Tensor]:
     return layout.units_of(cover), layout.units_of(others) if others else none
 
 
-def _schur_inverse(layout: AreaLayout, direct: Direct, coupling: Tensor, h: float) -> Tensor:
+def _schur_inverse(layout: AreaLayout, direct: Direct, coupling: Tensor, c: float) -> Tensor:
     """Inverse of ``S = I - c K_HH + c^2 K_RH^T K_RH``; its symmetric part is at least I, so it exists.
 
     Made in float64 and rounded, as the step is then orthogonal within rounding at any coupling strength. A coupling
     that is not finite gives NaN.
     """
-    c = 0.5 * h
     lower = layout.dense_coupling(coupling.double())
     skew = (lower - lower.t()).mul_(c)
     if direct.name == "dense":
@@ -66,8 +67,9 @@ def _array(tensor: Tensor | None) -> np.ndarray[Any, Any] | None:
 def _program(call: Call) -> dict[str, Any]:
     """Which form is executed, and its matrices."""
     dynamics = call.dynamics
-    layout, h = dynamics.layout, dynamics.h
+    layout, c = dynamics.layout, dynamics.implicit
     program: dict[str, Any] = {"form": FORMS["euler"], "cover": [], "series": [], "series_scale": 0.0, "matrix": None}
+    program |= {"scheme": SCHEMES.get(dynamics.integrator, 0), "half": c}
     if dynamics.integrator == "euler":
         return program
     if not layout.edges:
@@ -75,14 +77,14 @@ def _program(call: Call) -> dict[str, Any]:
     coupling = call.forward.detach()
     if dynamics.integrator == "edge_cayley":
         return program | {"form": FORMS["edges"]}
-    series = series_for(layout, coupling, h)
+    series = series_for(layout, coupling, c)
     if series is not None:
-        scale = h / series.radius
+        scale = 2 * c / series.radius
         return program | {"form": FORMS["series"], "series": list(series.coefficients), "series_scale": scale}
-    direct = direct_form(layout) if eliminable(coupling, h) else dense_form(layout)
+    direct = direct_form(layout) if eliminable(coupling, c) else dense_form(layout)
     program |= {"form": FORMS["cover"], "cover": list(direct.cover)}
     if sum(layout.sizes[area] for area in direct.cover) > OWN_INVERSE:
-        program["matrix"] = _array(_schur_inverse(layout, direct, coupling, h))
+        program["matrix"] = _array(_schur_inverse(layout, direct, coupling, c))
     return program
 
 
@@ -110,7 +112,8 @@ def _start(call: Call, budget: int, settings: _Settings) -> Any:
         sizes=list(layout.sizes),
         edges=_flat_edges(layout),
         seeing=list(range(len(layout.sizes)) if areas is None else areas),
-        relu=call.dynamics.activation == "relu",
+        relu=[int(name == "relu") for name in call.dynamics.activations],
+        speeds=list(call.dynamics.area_speeds),
         all_states=call.all_states,
         keep=settings.keep,
         fill_nan=settings.fill_nan,
@@ -127,6 +130,14 @@ def _start(call: Call, budget: int, settings: _Settings) -> Any:
         lengths=_array(call.lengths),
         **_program(call),
     )
+
+
+def _folded(call: Call) -> Call:
+    """The same call with a symmetric part of the coupling, which Euler steps take as any other, in its blocks."""
+    if call.symmetric is None:
+        return call
+    backward = -call.forward if call.backward is None else call.backward
+    return replace(call, forward=call.forward + call.symmetric, backward=backward + call.symmetric, symmetric=None)
 
 
 class _NativeRollouts(torch.autograd.Function):
@@ -193,6 +204,7 @@ def native_rollouts(
     status = native_status()
     if status.module is None:
         raise RuntimeError(f"the compiled engine does not serve: {status.reason}")
+    calls = [_folded(call) for call in calls]
     tensors = [tensor for call in calls for tensor in call.weights]
     # Asked here: inside the function gradients are always off.
     keep = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)

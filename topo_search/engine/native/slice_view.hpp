@@ -26,7 +26,7 @@ struct Scratch {
         input = take(int64_t(net.channels) * S);
         input_before = take(int64_t(net.channels) * S);
         input_columns = take((int64_t(net.channels) + kLanes) * S);
-        activity = net.relu ? nullptr : take(state_floats);
+        activity = net.all_relu ? nullptr : take(state_floats);
         state = take(state_floats);
         following = take(state_floats);
         adjoint = take(state_floats);
@@ -41,7 +41,7 @@ struct Scratch {
     }
 
     static int64_t floats(const Network& net) {
-        const int64_t states = 6 + (net.relu ? 0 : 1) + (net.form == Form::kSeries ? 2 : 0);
+        const int64_t states = 6 + (net.all_relu ? 0 : 1) + (net.form == Form::kSeries ? 2 : 0);
         return int64_t(S) * (3 * net.channels + kLanes + states * net.units + 2 * (net.largest + kLanes) +
                              (net.form == Form::kCover ? net.cover_rows : 0) +
                              (net.form == Form::kEdges ? 5 * net.largest : 0)) +
@@ -66,6 +66,8 @@ struct SliceView {
           stride(size + kApart),
           scratch(network, owner.scratch) {}
 
+    // Whether x_t is what a step keeps for the backward pass; kTurn keeps y_t.
+    bool keeps_entry() const { return net.form == Form::kEuler || net.scheme != Scheme::kTurn; }
     int rows(int area) const { return net.offset[area + 1] - net.offset[area]; }
     float* rows_of(float* state, int area) const { return state + int64_t(net.offset[area]) * S; }
     const float* rows_of(const float* state, int area) const { return state + int64_t(net.offset[area]) * S; }
