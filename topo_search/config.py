@@ -7,7 +7,7 @@ import json
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -71,27 +71,28 @@ def _read_yaml(content: bytes, where: str) -> dict[str, Any]:
     return value
 
 
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    """The model inside a field's annotation, also inside a tuple or an optional."""
+def _models_of(annotation: Any) -> list[type[BaseModel]]:
+    """The models inside a field's annotation: itself, the choices of a union, the items of a container."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (tuple, list, Union, UnionType):
-        for argument in get_args(annotation):
-            if (model := _model_of(argument)) is not None:
-                return model
-    return None
+        return [annotation]
+    if get_origin(annotation) is None:
+        return []
+    return [model for argument in get_args(annotation) for model in _models_of(argument)]
 
 
 def _entries_at(location: Sequence[int | str]) -> list[str]:
     """Names of the entries that may stand at a place in a space."""
-    model: type[BaseModel] | None = SearchSpace
+    models: list[type[BaseModel]] = [SearchSpace]
     for part in location:
         if isinstance(part, int):
             continue
-        if model is None or part not in model.model_fields:
-            return []
-        model = _model_of(model.model_fields[part].annotation)
-    return [] if model is None else list(model.model_fields)
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
+        # Errors in a union name the choice by its kind.
+        chosen = [
+            model for model in models if "kind" in model.model_fields and model.model_fields["kind"].default == part
+        ]
+        models = [model for field in fields for model in _models_of(field.annotation)] or chosen
+    return list(dict.fromkeys(name for model in models for name in model.model_fields))
 
 
 def _describe(error: Any) -> str:
@@ -132,18 +133,19 @@ def parse_space(values: dict[str, Any], *, where: str) -> SearchSpace:
         raise InputError(f"{where}: {error}") from None
 
 
-def _leaves(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for name, field in model.model_fields.items():
+def _leaves(models: Sequence[type[BaseModel]], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Places of all entries, through sections; those of a union's choices stand once."""
+    fields = {name: field for model in models for name, field in model.model_fields.items()}
+    for name, field in fields.items():
         yield (*prefix, name)
-        annotation = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield from _leaves(annotation, (*prefix, name))
+        if get_origin(field.annotation) in (None, Annotated, Union, UnionType):
+            yield from _leaves(_models_of(field.annotation), (*prefix, name))
 
 
 def _resolve_key(key: str) -> tuple[str, ...]:
     """The full place of an override's key: a dotted path, or the bare name of an entry that exists once."""
     parts = tuple(key.split("."))
-    places = list(_leaves(SearchSpace))
+    places = list(_leaves([SearchSpace]))
     if parts[0] in SearchSpace.model_fields:
         return parts
     matches = [place for place in places if place[-len(parts) :] == parts]

@@ -17,7 +17,7 @@ def test_a_step_beyond_the_time_constant_is_refused():
 @pytest.mark.parametrize("integrator", ["cayley", "edge_cayley"])
 def test_cayley_steps_are_for_certified_networks(integrator, stability):
     with pytest.raises(
-        ValidationError, match=rf"{stability} runs with integrator euler, got integrator {integrator}\b"
+        ValidationError, match=rf"{stability} runs with integrator euler.*, got integrator {integrator}\b"
     ):
         NetworkConfig(stability=stability, integrator=integrator)
 

@@ -4,6 +4,7 @@
 - ``constraints``: ``GraphConstraints``, what a valid graph respects.
 - ``families``: all-to-all, random density, global workspace, ring, small world, lattice, blocks, regular.
 - ``mutations``, ``crossover``: children of graphs.
+- ``joining``: several graphs as one.
 - ``rewiring``: random graphs with the degrees of a given one.
 - ``repair``: the nearest way from any edges to a valid graph.
 - ``descriptors``: numbers that describe a graph.
@@ -26,6 +27,7 @@ from topo_search.graph.families import (
     small_world,
     stochastic_block,
 )
+from topo_search.graph.joining import join_graphs
 from topo_search.graph.module_graph import Area, Edge, GraphError, ModuleGraph
 from topo_search.graph.mutations import (
     OPERATORS,
@@ -64,6 +66,7 @@ __all__ = [
     "global_workspace",
     "grid_positions",
     "grow_hub",
+    "join_graphs",
     "make_family",
     "move_hub_edge",
     "mutate",

@@ -8,10 +8,13 @@
 - :func:`save_network`, :func:`load_network`, :func:`judge_saved`, :func:`export_arrays`: networks on disk.
 """
 
+from topo_search.model.build import build_network
 from topo_search.model.certificate import Certificate, NetworkMatrices, certify_matrices, norm_bound
-from topo_search.model.combo_net import ComboNet, Routing, build_network
-from topo_search.model.config import NetworkConfig, SparseRecipe, Stability
+from topo_search.model.combo_net import ComboNet
+from topo_search.model.config import AreaSettings, NetworkConfig, SparseRecipe, Stability
 from topo_search.model.coupling import coupling_norm, euler_cap, project_to_cap
+from topo_search.model.joining import join_networks
+from topo_search.model.routing import Routing
 from topo_search.model.saved import export_arrays, judge_saved, load_network, save_network
 from topo_search.model.subnetworks import (
     StableArea,
@@ -23,6 +26,7 @@ from topo_search.model.subnetworks import (
 )
 
 __all__ = [
+    "AreaSettings",
     "Certificate",
     "ComboNet",
     "NetworkConfig",
@@ -36,6 +40,7 @@ __all__ = [
     "coupling_norm",
     "euler_cap",
     "export_arrays",
+    "join_networks",
     "judge_saved",
     "load_network",
     "norm_bound",

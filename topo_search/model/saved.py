@@ -6,7 +6,11 @@ verdict:
 
 - ``area_weights`` ``(N, N)``, block-diagonal; ``metric`` ``(N,)``, the diagonal of M (original coordinates are
   ``M^(-1/2) W M^(1/2)`` and so on);
-- ``coupling`` ``(N, N)``: B, blocks below the diagonal, ``L = B - B^T``; for ``unconstrained`` L itself;
+- ``coupling`` ``(N, N)``: B, blocks below the diagonal, ``K = B - B^T``; for ``unconstrained`` L itself;
+- where the network has them: ``area_gauge`` ``(N, N)``, V, block-diagonal; ``coupling_symmetric`` ``(N, N)``, S, and
+  ``coupling_nonlinear`` ``(N, N)``, C, as they act; ``speeds`` ``(N,)``, ``tau / tau_i`` of each unit's area, float64;
+- what is trained behind them: ``area_numbers`` and ``area_mask`` of trained areas, ``symmetric``,
+  ``nonlinear_forward`` and ``nonlinear_backward``, packed as in :class:`topo_search.engine.AreaLayout`;
 - ``coupling_steps``: the step matrix as executed, ``(N, N)``, for ``cayley``; for ``edge_cayley`` a vector of the step
   matrices of the edges (i, j), each ``(n_i + n_j, n_i + n_j)`` with area i's units first, row-major, one after another
   in order of edges;
@@ -34,14 +38,23 @@ from topo_search.errors import InputError
 from topo_search.files import read_bytes, read_json, sha256, write_atomically, write_json
 from topo_search.graph import ModuleGraph
 from topo_search.model.certificate import EDGE_ORDER, Certificate, NetworkMatrices, certify_matrices
-from topo_search.model.combo_net import ComboNet, input_map
+from topo_search.model.combo_net import ComboNet
 from topo_search.model.config import NetworkConfig
+from topo_search.model.dynamics import check_areas, dynamics_of
+from topo_search.model.routing import input_map
+from topo_search.model.subnetworks import raw_size
 
 __all__ = ["export_arrays", "judge_saved", "load_network", "save_network"]
 
 FORMAT = "topo_search.certificate/1"
+# Recipes whose areas have a metric that is not diagonal.
+DENSE_METRIC = ("symmetric", "product")
+# Parameters from which a coupling is made, stored beside what they make.
+TRAINED_BEHIND = ("symmetric", "nonlinear_forward", "nonlinear_backward")
 # Recorded and recomputed claims are float64 of the same weights: they may differ by the linear algebra library alone.
 CLAIM_TOLERANCE = 1e-6
+# What is stored and what is made from stored numbers may differ by rounding alone.
+MADE_AGAIN = 1e-4
 
 
 class _NetworkRecord(BaseModel):
@@ -87,6 +100,7 @@ class _SavedFiles:
         order, expected = self.record.get("edge_order", ""), EDGE_ORDER if rule == "edge_cayley" else ""
         if order != expected:
             raise InputError(f"certificate at {path} has edge_order {order!r}: expected {expected!r} for {rule}")
+        check_areas(self.graph, self.network.config)
         self._check_tensors()
 
     def _check_tensors(self) -> None:
@@ -101,10 +115,7 @@ class _SavedFiles:
             "readout_weights": (record.classes, readers),
             "readout_bias": (record.classes,),
         }
-        if record.config.step_rule == "cayley":
-            expected["coupling_steps"] = (units, units)
-        elif record.config.step_rule == "edge_cayley":
-            expected["coupling_steps"] = (AreaLayout(self.graph.sizes, self.graph.edges).n_edge_steps,)
+        expected |= self._optional_shapes()
         if set(self.tensors) != set(expected):
             odd = sorted(set(self.tensors) ^ set(expected))
             raise InputError(f"model at {self.path} cannot be judged: missing or unknown tensors {odd}")
@@ -119,6 +130,32 @@ class _SavedFiles:
                 raise InputError(f"model at {self.path} cannot be judged: {name} holds NaN or infinity")
         if float(self.tensors["metric"].min()) <= 0:
             raise InputError(f"model at {self.path} cannot be judged: expected a positive metric")
+
+    def _optional_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the tensors that only some networks have."""
+        config, graph, units = self.network.config, self.graph, self.graph.n_units
+        layout = AreaLayout(graph.sizes, graph.edges)
+        recipes = [config.recipe_for(size, area) for area, size in enumerate(graph.sizes)]
+        numbers = sum(
+            raw_size(recipe, size) for recipe, size in zip(recipes, graph.sizes, strict=True) if recipe.trainable
+        )
+        packed = (layout.n_coupling,)
+        shapes: dict[str, tuple[int, ...]] = {}
+        if config.step_rule == "cayley":
+            shapes["coupling_steps"] = (units, units)
+        elif config.step_rule == "edge_cayley":
+            shapes["coupling_steps"] = (layout.n_edge_steps,)
+        if any(recipe.kind in DENSE_METRIC for recipe in recipes):
+            shapes["area_gauge"] = (units, units)
+        if numbers or any(recipe.trainable for recipe in recipes):
+            shapes |= {"area_numbers": (numbers,), "area_mask": (numbers,)}
+        if config.imperfect_margin is not None:
+            shapes |= {"coupling_symmetric": (units, units), "symmetric": packed}
+        if config.coupling != "feedback":
+            shapes |= {"coupling_nonlinear": (units, units), "nonlinear_forward": packed, "nonlinear_backward": packed}
+        if dynamics_of(graph, config).speeds is not None:
+            shapes["speeds"] = (units,)
+        return shapes
 
     def changed_tensors(self) -> set[str]:
         """Names of the tensors that are not those that the certificate was made from."""
@@ -140,7 +177,15 @@ class _SavedFiles:
             dt=config.dt,
             tau=config.tau,
             stability=config.stability,
+            gauge=self._matrix("area_gauge"),
+            nonlinear=self._matrix("coupling_nonlinear"),
+            symmetric=self._matrix("coupling_symmetric"),
+            speeds=self._matrix("speeds"),
         )
+
+    def _matrix(self, name: str) -> NDArray[np.float64] | None:
+        tensor = self.tensors.get(name)
+        return None if tensor is None else tensor.double().numpy()
 
 
 def _tensor_digest(tensor: Tensor) -> str:
@@ -148,19 +193,29 @@ def _tensor_digest(tensor: Tensor) -> str:
 
 
 def _stored_tensors(network: ComboNet) -> dict[str, Tensor]:
-    free = network.config.stability == "unconstrained"
-    step = network.step_matrix()
-    tensors = {
-        "area_weights": network.layout.dense_area_weights(network.area_weights),
+    matrices = network.matrices()
+    made: dict[str, NDArray[np.float64] | None] = {
+        "area_weights": matrices.area_weights,
+        "coupling": matrices.coupling,
+        "coupling_steps": matrices.steps,
+        "area_gauge": matrices.gauge,
+        "coupling_nonlinear": matrices.nonlinear,
+        "coupling_symmetric": matrices.symmetric,
+    }
+    dtype = network.metric.dtype
+    tensors = {name: torch.from_numpy(array).to(dtype) for name, array in made.items() if array is not None}
+    tensors |= {
         "metric": network.metric,
-        "coupling": network.dense_coupling() if free else network.layout.dense_coupling(network.coupling),
         "input_weights": network.dense_input_weights(),
         "input_bias": network.input_bias,
         "readout_weights": network.readout_weights,
         "readout_bias": network.readout_bias,
     }
-    if step is not None:
-        tensors["coupling_steps"] = step
+    tensors |= {name: getattr(network, name) for name in TRAINED_BEHIND if name in network.parameter_names}
+    if network.trained_areas is not None:
+        tensors |= {"area_numbers": network.trained_areas.raw, "area_mask": network.trained_areas.mask}
+    if matrices.speeds is not None:
+        tensors["speeds"] = torch.from_numpy(matrices.speeds)
     return {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
 
 
@@ -258,6 +313,8 @@ def load_network(path: str | Path) -> ComboNet:
     }
     if record.config.stability == "unconstrained":
         weights["coupling_back"] = layout.pack_coupling(tensors["coupling"].t())
+    if "area_gauge" in tensors:
+        weights["area_gauge"] = layout.pack_area_weights(tensors["area_gauge"])
     network = ComboNet(
         graph,
         record.config,
@@ -266,6 +323,11 @@ def load_network(path: str | Path) -> ComboNet:
         routing=record.routing,
         weights=weights,
     )
+    for name, tensor in _stored_tensors(network).items():
+        # Step matrices are judged with the certificate, which allows for another strength of the coupling.
+        stored = tensors[name].to(tensor.dtype)
+        if name != "coupling_steps" and not torch.allclose(tensor, stored, rtol=0, atol=MADE_AGAIN):
+            raise InputError(f"model at {files.path} is corrupt: {name} is not what the other tensors make")
     return network.eval()
 
 
@@ -277,8 +339,9 @@ def export_arrays(network: ComboNet) -> dict[str, NDArray[Any]]:
     ``m_i^(-1/2)`` times the input rows and biases, and readout columns times ``m_i^(1/2)``.
     """
     with torch.no_grad():
+        areas = network.areas()
         arrays = {
-            "W": network.layout.dense_area_weights(network.area_weights),
+            "W": network.layout.dense_area_weights(areas.weights),
             "L": network.dense_coupling(),
             "metric": network.metric,
             "input_weights": network.dense_input_weights(),

@@ -230,6 +230,10 @@ class SearchSpace(BaseModel):
                 f"ladder.rungs end at {self.ladder.rungs[-1]} epochs: expected at most training.epochs, "
                 f"{self.training.epochs}"
             )
+        count = sum(group.count for group in self.areas)
+        for area in self.network.areas:
+            if not 0 <= area < count:
+                raise ValueError(f"network.areas names area {area}: expected one of 0 to {count - 1}")
         _ = self.constraints  # raises where no valid graph exists
         return self
 
