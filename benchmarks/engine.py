@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--memory", action="store_true", help="half24 with states limited to 64 MB, and unlimited")
     what.add_argument("--population", action="store_true", help="8 small networks in one call, and one by one")
     what.add_argument("--epoch", metavar="TASK", help="whole epochs of a task, 16x32 global workspace")
-    parser.add_argument("--integrator", default="euler", help="euler, cayley or edge_cayley (default: euler)")
+    parser.add_argument("--integrator", default="euler", help="of the steps (default: euler)")
     parser.add_argument("--threads", type=_positive, default=_cores(), help="threads (default: one a core)")
     parser.add_argument("--repeats", type=_positive, default=15, help="rounds at most (default: 15)")
     parser.add_argument("--engine-only", action="store_true", help="leave the two slow contenders out")

@@ -124,7 +124,8 @@ class AutogradLoop(nn.Module):
         """Logits ``(B, classes)`` after the last of the inputs ``(T, B, C)``."""
         masked = self.coupling * self.mask
         skew = masked - masked.t()
-        run = self._euler if self.integrator == "euler" else self._cayley
+        runs = {"euler": self._euler, "imex": self._settled, "resolvent": self._settled}
+        run = runs.get(self.integrator, self._cayley)
         result: Tensor = self.readout(run(inputs, skew))
         return result
 
@@ -142,6 +143,17 @@ class AutogradLoop(nn.Module):
         for t, u in enumerate(inputs):
             y = x @ matrices[t % len(matrices)].t()
             x = y + h * (-y + torch.relu(y) @ area_t + u @ input_t + self.input_bias)
+        return x
+
+    def _settled(self, inputs: Tensor, skew: Tensor) -> Tensor:
+        """Resolvent and IMEX steps: the coupling is solved for after the local step."""
+        carry = float(self.integrator == "imex")
+        h, area_t, input_t = self.h, self.area_weights.t(), self.input_weights.t()
+        solve = torch.linalg.inv(torch.eye(len(skew), dtype=skew.dtype) - h / (1 + carry) * skew).t()
+        x = inputs.new_zeros(inputs.shape[1], self.layout.n_units)
+        for u in inputs:
+            local = x + h * (-x + torch.relu(x) @ area_t + u @ input_t + self.input_bias)
+            x = (local + carry * x) @ solve - carry * x
         return x
 
     def _edge_steps(self, skew: Tensor) -> list[Tensor]:

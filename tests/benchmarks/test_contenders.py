@@ -41,7 +41,7 @@ def test_all_contenders_find_the_same_loss_and_gradients(integrator: str, engine
         torch.testing.assert_close(network[shape], expected, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("integrator", ["euler", "cayley"])
+@pytest.mark.parametrize("integrator", ["euler", "cayley", "imex", "resolvent"])
 def test_the_autograd_loop_is_the_papers_step(integrator: str) -> None:
     problem = make_problem(TINY, integrator)
     loop = AutogradLoop(problem)

@@ -10,6 +10,9 @@
 
 namespace topo_search {
 
+// Entries of a row whose end is aligned.
+inline int32_t padded_size(int32_t size) { return (size + kLanes - 1) / kLanes * kLanes; }
+
 // What a rollout reads; arrays belong to the caller and outlive it where said.
 struct Problem {
     std::vector<int32_t> sizes;
