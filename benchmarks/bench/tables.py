@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["COMPARISON", "EPOCHS", "MEMORY", "POPULATION", "SCALING", "machine", "table"]
+__all__ = ["COMPARISON", "EPOCHS", "MEMORY", "POPULATION", "SCALING", "machine", "number", "table"]
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, Callable[[Row], str]]
@@ -27,7 +27,8 @@ def machine(threads: int, engine: str) -> str:
     return f"{name}, {platform.system()} {platform.machine()}, threads: {threads}; {versions}; engine: {engine}"
 
 
-def _number(key: str, form: str) -> Callable[[Row], str]:
+def number(key: str, form: str) -> Callable[[Row], str]:
+    """A cell with a formatted number, a dash where it is ``None``."""
     return lambda row: "-" if row[key] is None else format(row[key], form)
 
 
@@ -47,37 +48,37 @@ COMPARISON: Columns = {
     "engine s": _seconds("engine"),
     "reference s": _seconds("reference"),
     "autograd s": _seconds("autograd"),
-    "GFLOP/s": _number("useful_gflops", ".1f"),
-    "of sgemm": _number("sgemm_share", ".0%"),
-    "ratio": _number("ratio", ".1f"),
-    "peak MB": _number("peak_mb", ".0f"),
+    "GFLOP/s": number("useful_gflops", ".1f"),
+    "of sgemm": number("sgemm_share", ".0%"),
+    "ratio": number("ratio", ".1f"),
+    "peak MB": number("peak_mb", ".0f"),
 }
 SCALING: Columns = {
-    "areas": _number("areas", "d"),
-    "edges": _number("edges", "d"),
-    "engine s": _number("engine_s", ".4g"),
-    "us an edge and step": _number("us_per_edge_and_step", ".3f"),
-    "relative to the first": _number("per_edge", ".3f"),
+    "areas": number("areas", "d"),
+    "edges": number("edges", "d"),
+    "engine s": number("engine_s", ".4g"),
+    "us an edge and step": number("us_per_edge_and_step", ".3f"),
+    "relative to the first": number("per_edge", ".3f"),
 }
 MEMORY: Columns = {
     "states": lambda row: row["states"],
-    "engine s": _number("engine_s", ".4g"),
-    "time ratio": _number("time_ratio", ".2f"),
-    "peak MB": _number("peak_mb", ".0f"),
+    "engine s": number("engine_s", ".4g"),
+    "time ratio": number("time_ratio", ".2f"),
+    "peak MB": number("peak_mb", ".0f"),
 }
 POPULATION: Columns = {
     "networks": lambda row: f"{row['networks']} x {row['title']}",
-    "threads": _number("threads", "d"),
-    "one by one, s each": _number("single_s", ".4g"),
-    "together, s each": _number("together_s", ".4g"),
-    "gain": _number("gain", ".2f"),
+    "threads": number("threads", "d"),
+    "one by one, s each": number("single_s", ".4g"),
+    "together, s each": number("together_s", ".4g"),
+    "gain": number("gain", ".2f"),
 }
 EPOCHS: Columns = {
-    "epoch": _number("epoch", "d"),
-    "seconds": _number("seconds", ".1f"),
-    "s on the whole training part": _number("full_part_s", ".1f"),
-    "loss": _number("loss", ".4f"),
-    "validation accuracy": _number("validation_accuracy", ".4f"),
+    "epoch": number("epoch", "d"),
+    "seconds": number("seconds", ".1f"),
+    "s on the whole training part": number("full_part_s", ".1f"),
+    "loss": number("loss", ".4f"),
+    "validation accuracy": number("validation_accuracy", ".4f"),
 }
 
 

@@ -1,0 +1,105 @@
+"""How tight the bounds on forward Euler are at initialisation, and how large a coupling each of them certifies.
+
+dt = 0.03, tau = 1, areas of 32 units, coupling drawn N(0, 1/n) in metric coordinates. The first table has areas
+rescaled to norm 0.998: the norm of the coupling, and four upper bounds and a lower bound of the factor a step. The
+second has areas of norm s: the largest coupling norm certified by the bound ``tri`` and by the S-procedure with a
+diagonal multiplier, both by rescaling the coupling, and the norm from which a pattern of active units is found that
+expands. ``ratio`` is the S-procedure's norm relative to that at initialisation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from topo_search.errors import InputError
+
+ROWS = ("16-all", "16-workspace", "24-workspace", "24-half", "24-all")
+NORMS = (0.3, 0.5, 0.9, 0.97)
+EXAMPLES = """examples:
+  python benchmarks/stability_tables.py                          all rows, both tables: ten minutes
+  python benchmarks/stability_tables.py --rows 16-workspace 8-all --seeds 3
+  python benchmarks/stability_tables.py --norms 0.9 --json       one array of rows on the last line
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Bad input is one line, as everywhere in this project."""
+        raise InputError(message)
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
+    return value
+
+
+def _norm(text: str) -> float:
+    value = float(text) if re.fullmatch(r"0?\.\d+", text) else 0.0
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"expected a norm between 0 and 1, got {text!r}")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="benchmarks/stability_tables.py",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), metavar="ROW", help="AREAS-all, -workspace or -half")
+    parser.add_argument("--norms", nargs="*", type=_norm, default=list(NORMS), help="norms s of the second table")
+    parser.add_argument("--seeds", type=_positive, default=1, help="networks of each row (default: 1)")
+    parser.add_argument("--units", type=_positive, default=32, help="of each area (default: 32)")
+    parser.add_argument("--json", action="store_true", help="print one array of rows on the last line")
+    return parser
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from bench.stability_rows import CAPS, TIGHTNESS, cap_row, row_of, tightness_row
+    from bench.tables import table
+
+    names = [row_of(name) for name in dict.fromkeys(arguments.rows)]
+    tightness: list[dict[str, Any]] = []
+    caps: list[dict[str, Any]] = []
+    for row in names:
+        for seed in range(arguments.seeds):
+            begin = time.perf_counter()
+            tightness.append(tightness_row(row, units=arguments.units, seed=seed))
+            caps += [cap_row(row, units=arguments.units, seed=seed, area_norm=s) for s in arguments.norms]
+            _say(f"{row.name}, seed {seed}: {time.perf_counter() - begin:.1f} s")
+    print(table(TIGHTNESS, tightness))
+    if caps:
+        print(f"\n{table(CAPS, caps)}")
+    if arguments.json:
+        print(json.dumps([*tightness, *caps], allow_nan=False))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; the exit status is 0, 2 for bad input, 130 after Ctrl-C."""
+    try:
+        _run(_parser().parse_args(arguments))
+    except InputError as error:
+        _say(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
