@@ -25,6 +25,7 @@ def inputs():
         {"integrator": "resolvent"},
         {"coupling": "nonlinear", "coupling_scale": 9.0},
         {"imperfect_margin": 0.3, "coupling_scale": 9.0},
+        {"coupling": "both", "coupling_scale": 9.0},
         {"recipe": {"kind": "svd"}},
     ],
 )

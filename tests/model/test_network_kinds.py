@@ -80,7 +80,8 @@ def test_imperfect_feedback_costs_at_most_what_its_margin_says():
 
 @pytest.mark.parametrize("integrator", ["cayley", "edge_cayley", "resolvent"])
 def test_areas_of_different_recipe_speed_and_activation_share_a_network(integrator):
-    areas = {0: {"tau": 4.0, "activation": "tanh"}, 1: {"recipe": recipe("product")}, 3: {"recipe": recipe("svd")}}
+    svd = recipe("svd", trainable=True)
+    areas = {0: {"tau": 4.0, "activation": "tanh"}, 1: {"recipe": recipe("product")}, 3: {"recipe": svd}}
     network = trained(areas=areas, integrator=integrator, dt=0.05)
     certificate = network.certificate()
     assert certificate.certified, certificate.reason

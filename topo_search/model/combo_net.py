@@ -184,7 +184,7 @@ class ComboNet(nn.Module):
                 margin=config.gain_margin,
                 speeds=speeds,
                 # Areas may be scaled against each other only where no skew coupling ties their metrics.
-                bounds=("scaled",) if config.coupling == "nonlinear" else ("whole",),
+                bounds=("scaled",) if config.coupling == "nonlinear" else ("norm",),
             )
         return Couplings(linear, back, symmetric, up, down)
 

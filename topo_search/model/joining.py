@@ -32,8 +32,8 @@ def join_networks(networks: Sequence[ComboNet], edges: Iterable[tuple[End, End]]
     """One network of several: all areas, all edges with their weights, and new edges between them.
 
     The networks see the same channels. Each one's readout goes on reading its own areas, with weights and biases
-    divided by the number of networks, so that without new edges the logits are the mean of theirs (but for coupling
-    ``both``, whose nonlinear part is held below a bound of the whole). New edges are drawn as in :func:`build_network`.
+    divided by the number of networks, so that without new edges the logits are the mean of theirs. New edges are drawn
+    as in :func:`build_network`.
 
     Args:
         networks: at least one, with the same channels, classes, step and arm.

@@ -86,6 +86,7 @@ class TrainedAreas(nn.Module):
             made = realise(recipe, size, raw, mask, self.norm)
             for index, (area, _) in enumerate(members):
                 weights[area] = made.weights[index].reshape(-1)
-                if gauges is not None and made.gauge is not None:
-                    gauges[area] = made.gauge[index].reshape(-1)
+                if gauges is not None:
+                    gauge = torch.eye(size).to(raw) if made.gauge is None else made.gauge[index]
+                    gauges[area] = gauge.reshape(-1)
         return AreaWeights(torch.cat(weights), None if gauges is None else torch.cat(gauges))

@@ -1,15 +1,13 @@
-"""Linear negative feedback between areas: its norm, and the cap below which Euler steps are certified."""
+"""Linear negative feedback between areas: its norm, and the projection below a cap."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
 
 from topo_search.engine import AreaLayout
 
-__all__ = ["coupling_norm", "euler_cap", "project_to_cap"]
+__all__ = ["coupling_norm", "project_to_cap"]
 
 
 def coupling_norm(layout: AreaLayout, packed: Tensor) -> Tensor:
@@ -19,19 +17,6 @@ def coupling_norm(layout: AreaLayout, packed: Tensor) -> Tensor:
     lower = layout.dense_coupling(packed)
     norm: Tensor = torch.linalg.matrix_norm(lower - lower.t(), ord=2)
     return norm
-
-
-def euler_cap(area_norm: float, h: float) -> float:
-    """The largest coupling norm at which forward Euler is certified by the ``tri`` bound.
-
-    ``rho <= sqrt((1 - h)^2 + h^2 sigma^2) + h s`` is below 1 exactly when
-    ``sigma < sqrt((1 - s) (2 - h (1 + s)) / h)``.
-
-    Args:
-        area_norm: s, the largest spectral norm of an area's weights, in ``[0, 1)``.
-        h: ``dt / tau``, in ``(0, 1]``.
-    """
-    return math.sqrt((1 - area_norm) * (2 - h * (1 + area_norm)) / h)
 
 
 @torch.no_grad()
