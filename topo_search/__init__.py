@@ -3,7 +3,7 @@
 - :func:`evolve`, :func:`resume`: search; :class:`SearchResult` with ``result.best.graph`` a ``networkx.Graph``.
 - :func:`probe`: does the graph matter in this space?
 - :func:`train`: train one graph in full.
-- :func:`certify`: judge a saved network from its files.
+- :func:`certify`: judge a saved network from its files; :func:`certify_arrays`: matrices that another program made.
 - :func:`load`: a saved network as a ``torch.nn.Module``; :func:`export`: as arrays.
 - :func:`load_space`: a search space by name or from a file.
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         TrainResult,
         Winner,
         certify,
+        certify_arrays,
         evolve,
         export,
         load,
@@ -42,6 +43,7 @@ __all__ = [
     "Winner",
     "__version__",
     "certify",
+    "certify_arrays",
     "evolve",
     "export",
     "load",

@@ -15,6 +15,7 @@ from topo_search.errors import InputError, RunFailedError
 
 if TYPE_CHECKING:
     from topo_search.api import SearchResult
+    from topo_search.model import Certificate
 
 __all__ = ["app", "main"]
 
@@ -367,35 +368,57 @@ def train(
 
 @app.command()
 def certify(
-    path: Annotated[Path, typer.Argument(help="Folder of a saved network.")],
+    path: Annotated[Path | None, typer.Argument(help="Folder of a saved network.")] = None,
+    as_released: Annotated[
+        Path | None,
+        typer.Option("--as-released", help="Judge W, L and M of an .npz file instead, as another program made them."),
+    ] = None,
+    standalone: Annotated[
+        bool, typer.Option("--standalone", help="Print a script that verifies a saved network with NumPy alone.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Judge a saved network from its files alone: 0 certified, 1 not certified, 2 cannot be judged.
 
     Example: python -m topo_search certify outputs/NAME/winners/1
     """
+    if [path is not None, as_released is not None, standalone].count(True) != 1:
+        raise InputError("certify: expected one of a folder, --as-released FILE and --standalone")
+    if standalone:
+        from importlib.resources import files
+
+        script = files("topo_search.model.certificate").joinpath("verify_standalone.py")
+        print(script.read_text(encoding="utf-8"), end="")
+        return
     from topo_search import api
 
-    certificate = api.certify(path)
+    certificate = api.certify(path) if path is not None else api.certify_arrays(str(as_released))
     if as_json:
         _print_json(certificate.as_dict())
-    elif certificate.certified:
-        print(
-            f"certified: factor {certificate.rho:.9f} a step at dt {certificate.dt:g} ({certificate.integrator}); "
-            f"continuous-time rate {certificate.rate:.4f}; coupling norm {certificate.coupling_norm:.4f}"
-        )
-        _print_euler(certificate)
     else:
-        print(f"not certified: {certificate.reason}")
+        _print_certificate(certificate)
     for note in certificate.notes:
         _say(f"note: {note}")
     if not certificate.certified:
         raise typer.Exit(1)
 
 
-def _print_euler(certificate: Any) -> None:
+def _print_certificate(certificate: Certificate) -> None:
+    if certificate.certified:
+        print(
+            f"certified: factor {certificate.rho:.9f} a step at dt {certificate.dt:g} ({certificate.integrator}, bound "
+            f"{certificate.bound}), margin {certificate.margin:.3g}"
+        )
+        print(f"a hundredth is left of any distance after {certificate.memory_steps} steps")
+    else:
+        print(f"not certified: {certificate.reason}")
+    print(
+        f"between {certificate.rho_lower:.9f}, found for a pattern of active units, and {certificate.rho:.9f}, proved "
+        f"for all; continuous-time rate {certificate.rate:.6f} (at most {certificate.rate_upper:.6f}); coupling norm "
+        f"{certificate.coupling_norm:.4f}"
+    )
     word = "would be" if certificate.euler_certified else "would not be"
-    print(f"forward Euler at this dt {word} certified; largest dt at which it is: {certificate.euler_largest_dt:.4g}")
+    print(f"forward Euler at this dt {word} certified; it is up to dt {certificate.euler_largest_dt:.4g} at least")
 
 
 @app.command()

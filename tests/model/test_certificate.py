@@ -20,10 +20,10 @@ SIZES, EDGES = (3, 4, 2, 3), ((0, 1), (0, 2), (1, 3), (2, 3))
 
 
 def make(*, integrator="cayley", area_norm=0.9, coupling_norm=4.0, h=0.2, seed=0, **others):
+    """Areas are aligned: what the local step is certified to is then 1 - h (1 - s), neither more nor less."""
     rng = np.random.default_rng(seed)
-    return random_matrices(
-        rng, SIZES, EDGES, area_norm=area_norm, coupling_norm=coupling_norm, h=h, integrator=integrator, **others
-    )
+    options = {"area_norm": area_norm, "coupling_norm": coupling_norm, "h": h, "integrator": integrator}
+    return random_matrices(rng, SIZES, EDGES, aligned=True, **options, **others)
 
 
 def refused(network, match):
@@ -375,19 +375,22 @@ def test_edge_steps_of_another_shape_cannot_be_judged():
 
 @pytest.mark.parametrize("h", [0.03, 0.2, 0.7])
 @pytest.mark.parametrize("s", [0.3, 0.9, 0.97])
-def test_euler_is_certified_just_below_its_cap_and_not_just_above(s, h):
+def test_euler_is_certified_below_its_cap_and_never_beyond_its_limit(s, h):
     cap = euler_cap(s, h)
     below = certify_matrices(make(integrator="euler", area_norm=s, coupling_norm=cap * (1 - 1e-5), h=h))
     assert below.certified
     assert below.euler_certified
-    assert below.rho < 1
-    assert below.rho == below.euler_rho == pytest.approx(1, abs=1e-3)
-    assert below.bound == "tri"
+    assert below.rho == below.euler_rho < 1
+    assert below.bound == "s_procedure"
+    # Beyond the limit of all metrics, which is that of areas without weights, nothing is.
+    limit = euler_cap(0.0, h)
     above = refused(
-        make(integrator="euler", area_norm=s, coupling_norm=cap * (1 + 1e-5), h=h), f"forward Euler at dt {h:g}"
+        make(integrator="euler", area_norm=s, coupling_norm=limit * (1 + 1e-5), h=h), f"forward Euler at dt {h:g}"
     )
+    assert "contracts in no metric" in above.reason
     assert not above.euler_certified
     assert above.rho > 1
+    assert above.rho_lower >= 1
     assert above.rate > 0, "in continuous time it contracts still"
 
 
@@ -405,13 +408,14 @@ def test_published_caps():
 def test_the_largest_dt_is_the_largest(s, coupling_norm, tau):
     network = make(integrator="euler", area_norm=s, coupling_norm=coupling_norm, h=0.5, dt=0.5 * tau, tau=tau)
     largest = certify_matrices(network).euler_largest_dt
-    assert 0 < largest < tau
+    tri = 2 * (1 - s) / (1 + coupling_norm**2 - s**2)
+    limit = min(1.0, 2 / (1 + coupling_norm**2))
+    assert tri * (1 - 1e-6) < largest / tau <= limit
     assert certify_matrices(replace(network, dt=0.999 * largest)).certified
-    assert not certify_matrices(replace(network, dt=1.001 * largest)).certified
-    # A Cayley network at another dt names the same one.
-    assert certify_matrices(make(area_norm=s, coupling_norm=coupling_norm, h=0.1)).euler_largest_dt == pytest.approx(
-        largest / tau
-    )
+    assert not certify_matrices(replace(network, dt=1.2 * largest)).certified or 1.2 * largest > tau
+    # A Cayley network of the same matrices names one too, by multipliers that are not made for it.
+    beside = certify_matrices(make(area_norm=s, coupling_norm=coupling_norm, h=0.1)).euler_largest_dt
+    assert tri * (1 - 1e-6) < beside <= largest / tau * (1 + 1e-3)
 
 
 def test_the_largest_dt_is_at_most_tau_and_none_without_contracting_areas():
@@ -498,7 +502,9 @@ def test_free_feedback_is_judged_by_its_symmetric_part():
     certificate = refused(replace(free, coupling=tilted), "not negative feedback")
     symmetric = (tilted + tilted.T) / 2
     assert certificate.coupling_symmetric_part == pytest.approx(np.linalg.eigvalsh(symmetric)[-1], abs=1e-7)
-    assert certificate.rate == pytest.approx(certify_matrices(skew).rate - np.linalg.eigvalsh(symmetric)[-1], abs=1e-6)
+    # Vectors that the slowest area and the symmetric part expand most are not the same.
+    assert certificate.rate >= certify_matrices(skew).rate - np.linalg.eigvalsh(symmetric)[-1] - 1e-6
+    assert certificate.rate <= certificate.rate_upper
     assert certificate.rate < 0
 
 
@@ -517,6 +523,7 @@ def full_graph(count):
     return ModuleGraph([Area(32, True, True)] * count, pairs)
 
 
+@pytest.mark.slow
 def test_published_all_to_all_is_beyond_euler_in_every_metric():
     config = NetworkConfig(stability="continuous", area_norm=0.3)
     network = build_network(full_graph(24), config, channels=3, classes=10, seed=0).matrices()

@@ -57,8 +57,8 @@ def scaled(network, factor):
 def test_cayley_trajectories_approach_at_every_step(integrator, seed, activation, factor):
     network = scaled(tiny_network(seed=seed, activation=activation, integrator=integrator).double(), factor)
     certificate, _ = assert_contracts(network, seed=seed)
-    assert certificate.rho == pytest.approx(1 - 0.2 * 0.1, abs=1e-6)
-    assert certificate.rho >= 1 - 0.2 * (1 - certificate.area_norm)
+    # The triangle inequality's bound, at any coupling strength.
+    assert certificate.rho <= 1 - 0.2 * (1 - certificate.area_norm) + 1e-6
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
@@ -132,7 +132,11 @@ def test_no_slopes_violate_a_certificate(data):
     certificate = certify_matrices(network)
     found = largest_step_norm(network)
     assert certificate.rho >= found - 1e-12
-    assert certificate.certified == (certificate.rho < 1 and certificate.area_norm < 1)
+    assert certificate.certified == (certificate.rho < 1)
+    if sum(sizes) <= 9:
+        assert certificate.rho_lower <= found + 1e-9
+    if sum(sizes) <= 9:
+        assert certificate.rho_lower <= found + 1e-9
     if certificate.certified:
         assert found < 1
     if sum(sizes) <= 7:

@@ -65,7 +65,7 @@ def test_nonlinear_couplings_are_certified_after_training(kind, coupling):
     assert certificate.certified, certificate.reason
     # They do act: at this scale the bound, not the draw, decides how strong they are.
     raw = network.nonlinear_forward.detach()
-    assert float(network.couplings().nonlinear_forward.norm()) < 0.5 * float(raw.norm())
+    assert float(network.couplings().nonlinear_forward.detach().norm()) < 0.5 * float(raw.norm())
 
 
 def test_imperfect_feedback_costs_at_most_what_its_margin_says():

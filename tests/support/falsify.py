@@ -34,6 +34,12 @@ def step_jacobian(network: NetworkMatrices, slopes: np.ndarray, rotation: np.nda
     """The Jacobian of one step where unit k has slope ``slopes[k]``, by the definition of the step."""
     h, n = network.dt / network.tau, len(network.area_weights)
     local = (1 - h) * np.eye(n) + h * network.area_weights * slopes
+    if network.integrator == "resolvent":
+        return np.linalg.solve(np.eye(n) - h * coupling_of(network), local)
+    if network.integrator == "imex":
+        # In its own metric: coordinates (I - h K / 2) x.
+        half = h / 2 * coupling_of(network)
+        return (local + half) @ np.linalg.inv(np.eye(n) - half)
     return local + h * coupling_of(network) if rotation is None else local @ rotation
 
 

@@ -53,13 +53,20 @@ def random_matrices(
     h: float,
     integrator: str,
     stability: str = "certified",
+    aligned: bool = False,
     **others: Any,
 ) -> NetworkMatrices:
-    """Dense random areas, each of the norm, and a random skew coupling of the norm (0 where no edge is)."""
+    """Dense random areas, each of the norm, and a random skew coupling of the norm (0 where no edge is).
+
+    Aligned areas are symmetric and positive semidefinite: with all units active a local step then has the norm
+    ``1 - h (1 - s)`` exactly, so that no certificate can give less.
+    """
     n, ends = sum(sizes), np.cumsum([0, *sizes])
     weights, lower = np.zeros((n, n)), np.zeros((n, n))
     for a, size in enumerate(sizes):
         block = rng.normal(size=(size, size))
+        if aligned:
+            block = block @ block.T
         weights[ends[a] : ends[a + 1], ends[a] : ends[a + 1]] = block * area_norm / np.linalg.norm(block, 2)
     for i, j in edges:
         lower[ends[j] : ends[j + 1], ends[i] : ends[i + 1]] = rng.normal(size=(sizes[j], sizes[i]))

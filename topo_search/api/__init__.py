@@ -3,11 +3,11 @@
 - :func:`evolve`, :func:`resume`, :func:`is_finished`: searching; :class:`SearchResult`, :class:`Winner`.
 - :func:`probe`, :func:`estimate_cost`: before searching; :class:`SearchCost`.
 - :func:`train`: one graph in full; :class:`TrainResult`, :class:`TrainedGraph`.
-- :func:`certify`, :func:`load`, :func:`export`: saved networks.
+- :func:`certify`, :func:`load`, :func:`export`: saved networks; :func:`certify_arrays`: matrices of other programs.
 """
 
 from topo_search.api.probing import SearchCost, estimate_cost, probe
-from topo_search.api.saved import certify, export, load
+from topo_search.api.saved import certify, certify_arrays, export, load
 from topo_search.api.searching import SearchResult, Winner, evolve, is_finished, resume
 from topo_search.api.training import TrainedGraph, TrainResult, train
 
@@ -18,6 +18,7 @@ __all__ = [
     "TrainedGraph",
     "Winner",
     "certify",
+    "certify_arrays",
     "estimate_cost",
     "evolve",
     "export",

@@ -10,13 +10,26 @@ import numpy as np
 from topo_search.errors import InputError
 from topo_search.files import write_atomically
 from topo_search.model import Certificate, ComboNet, export_arrays, judge_saved, load_network
+from topo_search.model.certificate.plain import certify_plain, load_plain
 
-__all__ = ["certify", "export", "load"]
+__all__ = ["certify", "certify_arrays", "export", "load"]
 
 
 def certify(path: str | Path) -> Certificate:
     """Judge a saved network from its files alone; see :func:`topo_search.model.judge_saved`."""
     return judge_saved(path)
+
+
+def certify_arrays(path: str | Path) -> Certificate:
+    """Judge matrices that another program made, in their own coordinates and under forward Euler.
+
+    Args:
+        path: an ``.npz`` file; see :func:`topo_search.model.certificate.plain.certify_plain` for its arrays.
+
+    Raises:
+        InputError: if the file cannot be read, or its arrays cannot be judged.
+    """
+    return certify_plain(load_plain(path))
 
 
 def load(path: str | Path) -> ComboNet:

@@ -146,7 +146,7 @@ class ComboNet(nn.Module):
     @property
     def n_parameters(self) -> int:
         """Trainable parameters; numbers of trained areas that are held at zero are not counted."""
-        own = sum(getattr(self, name).numel() for name in self.parameter_names)
+        own = sum(int(getattr(self, name).numel()) for name in self.parameter_names)
         return own + (0 if self.trained_areas is None else self.trained_areas.n_trained)
 
     @property
