@@ -25,6 +25,7 @@ COLOURS = {
     "euler": "#D55E00",
     "euler_capped": "#E69F00",
     "cayley": "#0072B2",
+    "cayley_0.99": "#CC79A7",
     "imex": "#56B4E9",
     "resolvent": "#009E73",
 }

@@ -23,6 +23,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "as_released": {"stability": "as_released"},
     "as_released_0.3": {"stability": "as_released"},
     "cayley": {**CERTIFIED, "integrator": "cayley"},
+    "cayley_0.99": {**CERTIFIED, "integrator": "cayley", "area_norm": 0.99},
     "euler": {"stability": "continuous", "area_norm": AREA_NORM},
     "imex": {**CERTIFIED, "integrator": "imex"},
     "resolvent": {**CERTIFIED, "integrator": "resolvent"},
