@@ -46,32 +46,37 @@ def euler_beside(frame: Frame, integrator: str, rate: Rate, factor: Factor, *, f
         factor: of the network's own integrator.
         free: no negative feedback: then nothing is certified.
     """
-    if integrator == "euler":
-        rho = factor.rho
-    else:
-        step = np.eye(len(frame.skew)) + frame.h * (frame.drift + frame.linear)
+    largest, family, multipliers = _largest_dt(frame, integrator, rate, factor)
+    rho = factor.rho
+    if integrator != "euler":
         view = 1.0 if frame.gauge is None else norm_bound(frame.gauge)
+        step = np.eye(len(frame.skew)) + frame.h * (frame.drift + frame.linear)
         rho = norm_bound(step) + frame.h * norm_bound(frame.gain) * view
-    return EulerVerdict(rho < 1 and not free, rho, 0.0 if free else _largest_dt(frame, integrator, rate, factor))
+        if multipliers is not None:
+            # They certify every step up to the largest one.
+            rho = min(rho, step_bound(family.form(frame.h), frame.h * multipliers))
+    return EulerVerdict(rho < 1 and not free, rho, 0.0 if free else largest)
 
 
-def _largest_dt(frame: Frame, integrator: str, rate: Rate, factor: Factor) -> float:
+def _largest_dt(frame: Frame, integrator: str, rate: Rate, factor: Factor) -> tuple[float, _Family, Vector | None]:
+    """The largest certified h, and multipliers for ``h = 1`` that certify it where they do better than norms."""
     longest = min(1.0, 1 / float(frame.speeds.max()))
-    largest = 0.0
+    largest, chosen = 0.0, None
     if frame.plain:
         area_norm = max(norm_bound(frame.weights[area, area]) for area in frame.areas)
         largest = tri_largest_step(area_norm, norm_bound(frame.skew))
     slope = frame.drift + frame.skew + 0.5 * (frame.gain if frame.gauge is None else frame.gain @ frame.gauge)
-    gain = 0.5 * frame.gain
-    if not moderate(slope, gain, frame.gauge):
-        return largest
+    family = _Family(slope, 0.5 * frame.gain, frame.gauge, frame.gain_parts)
+    if not moderate(slope, family.gain, frame.gauge):
+        return largest, family, None
     scales = (1.0,) if len(slope) > LARGE else (0.6, 0.8, 1.0, 1.25, 1.6)
     candidates = [0.5 * scale * rate.multipliers for scale in scales]
     if integrator == "euler" and len(factor.multipliers):
         candidates.append(factor.multipliers / frame.h)
-    family = _Family(slope, gain, frame.gauge, frame.gain_parts)
     for multipliers in candidates:
-        largest = max(largest, family.certified_step(multipliers, longest))
+        step = family.certified_step(multipliers, longest)
+        if step > largest:
+            largest, chosen = step, multipliers
     if integrator == "euler" and 0 < largest < longest and len(slope) <= LARGE:
         # Once more with multipliers that are made for a step of that size.
         form = family.form(largest)
@@ -79,7 +84,7 @@ def _largest_dt(frame: Frame, integrator: str, rate: Rate, factor: Factor) -> fl
         batch = StepForm(form.fixed[None], form.gain[None], None if form.view is None else form.view[None], form.parts)
         best = improve(batch, largest * start[None])[0] / largest
         largest = max(largest, family.certified_step(best, longest))
-    return largest
+    return largest, family, chosen
 
 
 @dataclass(frozen=True)

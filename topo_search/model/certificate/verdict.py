@@ -48,8 +48,7 @@ class Certificate:
             product of all ``Q_e``; 0 where there is none.
         step_residual: a bound of how far, in norm, the coupling's step as executed or as judged may lie from the stated
             one, because a series was truncated or (``imex``) a matrix inverted; ``rho`` contains it as a share.
-        euler_certified: whether forward Euler at this dt would be certified: by ``rho`` for Euler, by the ``tri`` bound
-            for the others.
+        euler_certified: whether forward Euler at this dt is, or would be, certified.
         euler_rho: its factor.
         euler_largest_dt: a dt up to which forward Euler is certified, by the multipliers of the rate; 0 when there is
             none.
