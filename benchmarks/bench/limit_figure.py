@@ -26,6 +26,8 @@ COLOURS = {
     "euler_capped": "#E69F00",
     "cayley": "#0072B2",
     "cayley_0.99": "#CC79A7",
+    "cayley_slow": "#6A3D9A",
+    "euler_slow": "#8B4513",
     "imex": "#56B4E9",
     "resolvent": "#009E73",
 }

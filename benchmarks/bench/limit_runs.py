@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from topo_search.errors import InputError
@@ -24,7 +25,9 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "as_released_0.3": {"stability": "as_released"},
     "cayley": {**CERTIFIED, "integrator": "cayley"},
     "cayley_0.99": {**CERTIFIED, "integrator": "cayley", "area_norm": 0.99},
+    "cayley_slow": {**CERTIFIED, "integrator": "cayley"},
     "euler": {"stability": "continuous", "area_norm": AREA_NORM},
+    "euler_slow": {"stability": "continuous", "area_norm": AREA_NORM},
     "imex": {**CERTIFIED, "integrator": "imex"},
     "resolvent": {**CERTIFIED, "integrator": "resolvent"},
     "euler_capped": {**CERTIFIED, "integrator": "euler"},
@@ -32,6 +35,8 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 """Settings of the network by arm; all else is the same."""
 AREA_FACTORS: Mapping[str, float] = {"as_released_0.3": 0.3}
 """Factor on the area weights after they were accepted, 1 for the other arms; that of the published runs is unknown."""
+SLOWEST: Mapping[str, float] = {"cayley_slow": 30.0, "euler_slow": 30.0}
+"""Time constant of the last area, from 1 of the first in equal ratios; 1 of all areas for the other arms."""
 SIZES = (8, 16, 20, 24)
 """Numbers of areas. All-to-all coupling drawn N(0, 1/n) has norm ``2 sqrt(p - 1)``: 8.10 is crossed at 17.4 areas."""
 
@@ -87,6 +92,8 @@ class Run:
     def identity(self, settings: Settings) -> dict[str, Any]:
         """What its state belongs to."""
         network = {**ARMS[self.arm], "dt": DT, "area_factor": AREA_FACTORS.get(self.arm, 1.0)}
+        if self.arm in SLOWEST:
+            network["slowest"] = SLOWEST[self.arm]
         return {**asdict(self), "network": network, "settings": asdict(settings)}
 
 
@@ -98,7 +105,10 @@ def network_of(run: Run, settings: Settings, *, channels: int, classes: int) -> 
     Raises:
         ValueError: if this version has no such arm.
     """
-    config = NetworkConfig.model_validate({"dt": DT, "tau": 1.0, "coupling_scale": 1.0, **ARMS[run.arm]})
+    taus = np.geomspace(1.0, SLOWEST.get(run.arm, 1.0), run.areas).tolist()
+    own = {area: {"tau": tau} for area, tau in enumerate(taus) if tau != 1.0}
+    settings_of_arm = {"dt": DT, "tau": 1.0, "coupling_scale": 1.0, "areas": own, **ARMS[run.arm]}
+    config = NetworkConfig.model_validate(settings_of_arm)
     areas = (Area(settings.units, is_input=True, is_output=True),) * run.areas
     graph = make_family("all_to_all", GraphConstraints(areas), generator(run.seed, "graph"), ignore_budget=True)
     network = build_network(graph, config, channels=channels, classes=classes, seed=run.seed)
