@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from bench.cases import CASES
+from bench.command import command_parser, cores, exit_status, positive, say
 
-from topo_search.errors import InputError, RunFailedError
+from topo_search.errors import InputError
 
 EXAMPLES = """examples:
   python benchmarks/engine.py                                 all rows, euler
@@ -34,34 +34,8 @@ EXAMPLES = """examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Bad input is one line, as everywhere in this project."""
-        raise InputError(message)
-
-
-def _positive(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
-    return value
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="benchmarks/engine.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("benchmarks/engine.py", __doc__, EXAMPLES)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--only", action="append", metavar="NAME", help=f"only this row: {', '.join(CASES)}")
     what.add_argument("--scaling", action="store_true", help="time against edges at degree 4, 16 to 256 areas")
@@ -69,18 +43,14 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--population", action="store_true", help="8 small networks in one call, and one by one")
     what.add_argument("--epoch", metavar="TASK", help="whole epochs of a task, 16x32 global workspace")
     parser.add_argument("--integrator", default="euler", help="of the steps (default: euler)")
-    parser.add_argument("--threads", type=_positive, default=_cores(), help="threads (default: one a core)")
-    parser.add_argument("--repeats", type=_positive, default=15, help="rounds at most (default: 15)")
+    parser.add_argument("--threads", type=positive, default=cores(), help="threads (default: one a core)")
+    parser.add_argument("--repeats", type=positive, default=15, help="rounds at most (default: 15)")
     parser.add_argument("--engine-only", action="store_true", help="leave the two slow contenders out")
-    parser.add_argument("--epochs", type=_positive, default=1, help="with --epoch: how many (default: 1)")
-    parser.add_argument("--sequences", type=_positive, help="with --epoch: train on so many only (default: all)")
+    parser.add_argument("--epochs", type=positive, default=1, help="with --epoch: how many (default: 1)")
+    parser.add_argument("--sequences", type=positive, help="with --epoch: train on so many only (default: all)")
     parser.add_argument("--data-dir", type=Path, help="with --epoch: data sets (default: TOPO_SEARCH_DATA)")
     parser.add_argument("--json", action="store_true", help="print one array of rows on the last line")
     return parser
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _compare(names: Sequence[str], settings: Any) -> list[dict[str, Any]]:
@@ -90,7 +60,7 @@ def _compare(names: Sequence[str], settings: Any) -> list[dict[str, Any]]:
 
     peak, rows = SgemmPeak(), []
     for name in names:
-        _say(f"{name}: {CASES[name].title}")
+        say(f"{name}: {CASES[name].title}")
         rows.append(comparison_row(CASES[name], settings, peak))
     finish(rows, peak)
     print(table(COMPARISON, rows))
@@ -135,7 +105,7 @@ def _epochs(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         epochs=arguments.epochs,
         data_dir=arguments.data_dir,
         sequences=arguments.sequences,
-        on_row=lambda row: _say(f"epoch {row['epoch']}: {row['seconds']:.1f} s, loss {row['loss']:.4f}"),
+        on_row=lambda row: say(f"epoch {row['epoch']}: {row['seconds']:.1f} s, loss {row['loss']:.4f}"),
     )
     print(table(EPOCHS, rows))
     first = rows[0]
@@ -178,18 +148,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; the exit status is 0, 1 for a run that failed, 2 for bad input, 130 after Ctrl-C."""
-    try:
-        _run(_parser().parse_args(arguments))
-    except InputError as error:
-        _say(f"error: {error}")
-        return 2
-    except RunFailedError as error:
-        _say(f"failed: {error}")
-        return 1
-    except KeyboardInterrupt:
-        _say("interrupted")
-        return 130
-    return 0
+    return exit_status(_run, _parser(), arguments)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,12 @@ table and figure.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from topo_search.errors import InputError
+from bench.command import command_parser, cores, exit_status, positive, say
 
 EXAMPLES = """examples:
   python benchmarks/euler_limit.py                              all runs; data from TOPO_SEARCH_DATA
@@ -33,54 +31,24 @@ EXAMPLES = """examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Bad input is one line, as everywhere in this project."""
-        raise InputError(message)
-
-
-def _positive(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
-    return value
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="benchmarks/euler_limit.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("benchmarks/euler_limit.py", __doc__, EXAMPLES)
     parser.add_argument("--out", type=Path, default=Path("outputs/euler_limit"), help="default: outputs/euler_limit")
-    parser.add_argument("--steps", type=_positive, default=600, help="training steps of a run (default: 600)")
-    parser.add_argument("--seeds", type=_positive, default=1, help="seeds, all runs of one before the next")
+    parser.add_argument("--steps", type=positive, default=600, help="training steps of a run (default: 600)")
+    parser.add_argument("--seeds", type=positive, default=1, help="seeds, all runs of one before the next")
     parser.add_argument("--order", metavar="LIST", help="AREAS:ARM, comma-separated, * for all on either side")
     parser.add_argument("--only", action="append", default=[], metavar="AREAS:ARM", help="only these runs")
     parser.add_argument("--budget-minutes", type=float, help="stop cleanly after so many minutes")
-    parser.add_argument("--threads", type=_positive, default=_cores(), help="threads (default: one a core)")
+    parser.add_argument("--threads", type=positive, default=cores(), help="threads (default: one a core)")
     parser.add_argument("--data-dir", type=Path, help="data sets (default: TOPO_SEARCH_DATA)")
     parser.add_argument("--task", default="seq_mnist", help="name of the task (default: seq_mnist)")
-    parser.add_argument("--units", type=_positive, default=32, help="units of an area (default: 32)")
-    parser.add_argument("--batch", type=_positive, default=64, help="sequences of a training step (default: 64)")
-    parser.add_argument("--validation", type=_positive, default=2000, help="images that judge the end (default: 2000)")
-    parser.add_argument("--glance", type=_positive, default=512, help="of these, on the way (default: 512)")
+    parser.add_argument("--units", type=positive, default=32, help="units of an area (default: 32)")
+    parser.add_argument("--batch", type=positive, default=64, help="sequences of a training step (default: 64)")
+    parser.add_argument("--validation", type=positive, default=2000, help="images that judge the end (default: 2000)")
+    parser.add_argument("--glance", type=positive, default=512, help="of these, on the way (default: 512)")
     parser.add_argument("--report", action="store_true", help="train nothing; certificates, table and figure of --out")
     parser.add_argument("--figure", type=Path, help="with --report: where the figure goes (default: in --out)")
     return parser
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -106,13 +74,13 @@ def _train(arguments: argparse.Namespace) -> None:
         parts += [] if record.loss is None else [f"loss {record.loss:.4f}"]
         parts += [] if record.validation_accuracy is None else [f"accuracy {record.validation_accuracy:.4f}"]
         parts += [] if record.coupling_norm is None else [f"norm {record.coupling_norm:.3f}"]
-        _say(f"  {', '.join(parts)}, {record.seconds:.1f} s")
+        say(f"  {', '.join(parts)}, {record.seconds:.1f} s")
 
     def out_of_time() -> bool:
         return deadline is not None and time.monotonic() >= deadline
 
     for run in runs:
-        _say(run.name)
+        say(run.name)
         try:
             network = network_of(run, settings, channels=task.channels, classes=task.classes)
         except ValueError as error:
@@ -145,15 +113,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; the exit status is 0, 2 for bad input, 130 after Ctrl-C."""
-    try:
-        _run(_parser().parse_args(arguments))
-    except InputError as error:
-        _say(f"error: {error}")
-        return 2
-    except KeyboardInterrupt:
-        _say("interrupted; the same command goes on")
-        return 130
-    return 0
+    return exit_status(_run, _parser(), arguments, interrupted="interrupted; the same command goes on")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from topo_search.errors import InputError
+from bench.command import command_parser, exit_status, positive, say
 
 ROWS = ("16-all", "16-workspace", "24-workspace", "24-half", "24-all")
 NORMS = (0.3, 0.5, 0.9, 0.97)
@@ -28,19 +28,6 @@ EXAMPLES = """examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Bad input is one line, as everywhere in this project."""
-        raise InputError(message)
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
-    return value
-
-
 def _norm(text: str) -> float:
     value = float(text) if re.fullmatch(r"0?\.\d+", text) else 0.0
     if value <= 0:
@@ -49,23 +36,13 @@ def _norm(text: str) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="benchmarks/stability_tables.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("benchmarks/stability_tables.py", __doc__, EXAMPLES)
     parser.add_argument("--rows", nargs="+", default=list(ROWS), metavar="ROW", help="AREAS-all, -workspace or -half")
     parser.add_argument("--norms", nargs="*", type=_norm, default=list(NORMS), help="norms s of the second table")
-    parser.add_argument("--seeds", type=_positive, default=1, help="networks of each row (default: 1)")
-    parser.add_argument("--units", type=_positive, default=32, help="of each area (default: 32)")
+    parser.add_argument("--seeds", type=positive, default=1, help="networks of each row (default: 1)")
+    parser.add_argument("--units", type=positive, default=32, help="of each area (default: 32)")
     parser.add_argument("--json", action="store_true", help="print one array of rows on the last line")
     return parser
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -80,7 +57,7 @@ def _run(arguments: argparse.Namespace) -> None:
             begin = time.perf_counter()
             tightness.append(tightness_row(row, units=arguments.units, seed=seed))
             caps += [cap_row(row, units=arguments.units, seed=seed, area_norm=s) for s in arguments.norms]
-            _say(f"{row.name}, seed {seed}: {time.perf_counter() - begin:.1f} s")
+            say(f"{row.name}, seed {seed}: {time.perf_counter() - begin:.1f} s")
     print(table(TIGHTNESS, tightness))
     if caps:
         print(f"\n{table(CAPS, caps)}")
@@ -90,15 +67,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; the exit status is 0, 2 for bad input, 130 after Ctrl-C."""
-    try:
-        _run(_parser().parse_args(arguments))
-    except InputError as error:
-        _say(f"error: {error}")
-        return 2
-    except KeyboardInterrupt:
-        _say("interrupted")
-        return 130
-    return 0
+    return exit_status(_run, _parser(), arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Parts of the scripts beside this folder.
+"""Parts of the scripts beside this folder; all of them share ``command``.
 
 - ``engine.py``: ``cases``, ``problem``, ``contenders``, ``timing``, ``work``, ``memory``, ``rows``, ``claims``,
   ``epochs``, ``tables``.

@@ -55,7 +55,7 @@ def test_engine_only_leaves_the_slow_ones_null(capsys, no_process) -> None:
 
 def test_what_cannot_be_run_here_is_null(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     # The engine too: without the compiled one it is the reference, which may be asked for too much.
-    monkeypatch.setattr(command, "_cores", lambda: 1)
+    monkeypatch.setattr(command, "cores", lambda: 1)
     monkeypatch.setattr(rows, "longest_affordable", lambda *_, **__: 0)
     monkeypatch.setattr("bench.contenders.native_status", lambda: NativeStatus(None, "", "switched off"))
     assert command.main(["--only", "small16", "--json", "--repeats", "1"]) == 0
