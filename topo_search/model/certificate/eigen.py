@@ -87,7 +87,10 @@ def symmetric_part(matrix: Matrix) -> Matrix:
 
 
 def weight_magnitudes(weights: Matrix) -> Matrix:
-    """The non-negative matrix of Theorem 1: ``|W_ij|`` off the diagonal, ``max(W_ii, 0)`` on it."""
+    """The non-negative matrix of Theorem 1: ``|W_ij|`` off the diagonal, ``max(W_ii, 0)`` on it.
+
+    Written apart from the recipes' own: what judges an area shares no code with what makes it.
+    """
     magnitudes = np.abs(weights)
     np.fill_diagonal(magnitudes, np.maximum(np.diag(weights), 0.0))
     return magnitudes

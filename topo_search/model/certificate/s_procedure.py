@@ -12,6 +12,7 @@ any T, and what is claimed here has passed Cholesky factorisations with a margin
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ __all__ = ["Point", "RatePoint", "StepPoint", "point_of", "rate_bound", "step_bo
 INTERIOR = 1e-6
 
 
-class Point:
+class Point(ABC):
     """A quadratic form at given multipliers, for eigenvectors and gradients; arrays have one leading axis, of problems.
 
     Attributes:
@@ -35,13 +36,13 @@ class Point:
 
     feasible: NDArray[np.bool_]
 
+    @abstractmethod
     def apply(self, vectors: Matrix) -> Matrix:
         """The form times vectors, ``(b, n, k)``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def slopes(self, vectors: Matrix, weights: Matrix) -> Matrix:
         """The derivative of ``sum_k weights_k x_k^T M(T) x_k`` by T, ``(b, n)``; weights are ``(b, k)``."""
-        raise NotImplementedError
 
 
 def _viewed(view: Matrix | None, vectors: Matrix) -> Matrix:

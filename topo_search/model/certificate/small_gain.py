@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topo_search.errors import InputError
-from topo_search.model.certificate.eigen import largest_eigenvalue_bound, norm_bound
+from topo_search.model.certificate.eigen import Matrix, Vector, largest_eigenvalue_bound, norm_bound
 from topo_search.model.certificate.module_scales import module_scales
 
 __all__ = [
@@ -43,9 +43,6 @@ __all__ = [
     "small_gain_factor",
     "small_gain_rate",
 ]
-
-Matrix = NDArray[np.float64]
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
