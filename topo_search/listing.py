@@ -28,9 +28,9 @@ def listing(what: str) -> Mapping[str, str]:
 
         found = {name: info.description for name, info in TASKS.items()}
     elif what == "strategies":
-        from topo_search.search import STRATEGIES
+        from topo_search.search import find_strategies, strategy_names
 
-        found = {name: _first_line(strategy) for name, strategy in STRATEGIES.items()}
+        found = {name: _first_line(strategy) for name, strategy in find_strategies(strategy_names()).items()}
     elif what == "families":
         from topo_search.graph import FAMILIES
 

@@ -1,10 +1,16 @@
-from topo_search.search import Ladder
-from topo_search.search.space import LadderConfig
+from support.tiny import tiny_graph
+
+from topo_search.search import Evaluation, Ladder
+from topo_search.search.settings import LadderConfig
+
+
+def scored(score):
+    return Evaluation(score, (score,), (1.0,), best_epoch=1)
 
 
 def verdicts(scores, **options):
     ladder = Ladder(LadderConfig(**{"rungs": (2, 4), "keep": 3, "window": 60, **options}))
-    return [ladder.promotes(0, score) for score in scores]
+    return [ladder.promotes(0, scored(score), tiny_graph()) for score in scores]
 
 
 def test_the_first_goes_on_and_then_the_best_third():
@@ -33,6 +39,6 @@ def test_only_the_window_is_in_view():
 
 def test_the_last_rung_is_the_end():
     ladder = Ladder(LadderConfig(rungs=(2, 4)))
-    assert not ladder.promotes(1, 1.0)
+    assert not ladder.promotes(1, scored(1.0), tiny_graph())
     assert ladder.top == 1
     assert [ladder.epochs(rung) for rung in (0, 1)] == [2, 4]

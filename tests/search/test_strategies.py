@@ -5,7 +5,7 @@ from support.tiny import tiny_space
 
 from topo_search.search import STRATEGIES, Evaluation, History, Proposal, Trial
 from topo_search.search.history import better
-from topo_search.search.space import SearchConfig
+from topo_search.search.settings import SearchConfig
 
 
 def evaluation(score):
@@ -21,8 +21,9 @@ def filled_history(space, count=40):
     history = History()
     for number in range(count):
         graph = strategy.propose(history, np.random.default_rng(number)).graph
-        history.trials[number] = trial(number, graph, formula_score(graph, 3))
-        history.known.add(graph.key)
+        finished = trial(number, graph, formula_score(graph, 3))
+        history.propose(finished.proposal)
+        history.put(finished)
     return history
 
 
@@ -79,8 +80,9 @@ def test_evolution_finds_better_graphs_than_it_began_with():
     history = History()
     for number in range(150):
         graph = strategy.propose(history, np.random.default_rng(number)).graph
-        history.trials[number] = trial(number, graph, formula_score(graph, 3))
-        history.known.add(graph.key)
+        finished = trial(number, graph, formula_score(graph, 3))
+        history.propose(finished.proposal)
+        history.put(finished)
     scores = [history.trials[n].score for n in range(150)]
     assert np.mean(scores[-20:]) > np.mean(scores[:20]) + np.std(scores[:20])
 

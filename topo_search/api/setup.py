@@ -17,7 +17,14 @@ from topo_search.engine.native import native_status
 from topo_search.errors import InputError
 from topo_search.executors import ProcessExecutor, SerialExecutor
 from topo_search.graph import make_family
-from topo_search.search import STRATEGIES, Evaluator, Executor, SearchSpace, candidate_network
+from topo_search.search import (
+    Evaluator,
+    Executor,
+    SearchSpace,
+    candidate_network,
+    find_strategies,
+    strategy_names,
+)
 from topo_search.seeds import generator
 from topo_search.tasks import Task, load_task
 
@@ -178,13 +185,11 @@ def _resolve_space(space: Space, overrides: Sequence[str], strategy: str | None)
     else:
         resolved = load_space(space, overrides=overrides)
     if strategy is not None:
-        if strategy not in STRATEGIES:
-            raise InputError(f"unknown strategy {strategy!r}: expected one of {', '.join(sorted(STRATEGIES))}")
+        if strategy not in strategy_names():
+            raise InputError(f"unknown strategy {strategy!r}: expected one of {', '.join(strategy_names())}")
         search = resolved.search.model_copy(update={"strategies": {strategy: 1.0}})
         resolved = resolved.model_copy(update={"search": search})
-    unknown = sorted(set(resolved.search.strategies) - set(STRATEGIES))
-    if unknown:
-        raise InputError(f"unknown strategies {unknown}: expected some of {', '.join(sorted(STRATEGIES))}")
+    find_strategies(resolved.search.strategies)
     return resolved
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 
@@ -23,6 +23,7 @@ class GraphConstraints:
         forbidden: Edges (i, j), i < j, that no graph may have.
         max_edges: Edge budget; None for no limit.
         hub_sizes: Sizes (units) that an area may take beside its own when a hub grows or shrinks.
+        connected: Whether any two areas must be joined by a path, not only inputs and outputs.
 
     Raises:
         GraphError: If a field is not as said, or no valid graph exists: an output area cannot be reached from an input
@@ -33,6 +34,7 @@ class GraphConstraints:
     forbidden: frozenset[Edge] = frozenset()
     max_edges: int | None = None
     hub_sizes: tuple[int, ...] = ()
+    connected: bool = False
 
     def __post_init__(self) -> None:
         # The graph's own checks hold for areas and for forbidden pairs.
@@ -45,10 +47,7 @@ class GraphConstraints:
             object.__setattr__(self, "max_edges", as_integer(self.max_edges, "max_edges", low=0))
         needed = self.min_edges
         if self.max_edges is not None and self.max_edges < needed:
-            raise GraphError(
-                f"max_edges must be at least {needed} to connect every input area to every output area, "
-                f"got {self.max_edges}"
-            )
+            raise GraphError(f"max_edges must be at least {needed} to connect {self._ends}, got {self.max_edges}")
 
     @classmethod
     def build(
@@ -59,6 +58,7 @@ class GraphConstraints:
         forbidden_pairs: Iterable[tuple[int, int]] = (),
         max_edges: int | None = None,
         hub_sizes: Iterable[int] = (),
+        connected: bool = False,
     ) -> GraphConstraints:
         """Make constraints from roles and pairs.
 
@@ -70,6 +70,7 @@ class GraphConstraints:
             forbidden_pairs: Pairs of area indices in either order that may not be joined; repeats are allowed.
             max_edges: Edge budget; None for no limit.
             hub_sizes: Sizes (units) that an area may take beside its own.
+            connected: Whether any two areas must be joined by a path.
 
         Raises:
             GraphError: If a role or pair is not as said, or no valid graph exists.
@@ -87,7 +88,7 @@ class GraphConstraints:
                     forbidden.add((i, j))
         for pair in forbidden_pairs:
             forbidden.update(ModuleGraph(areas, [pair]).edges)
-        return cls(areas, frozenset(forbidden), max_edges, tuple(hub_sizes))
+        return cls(areas, frozenset(forbidden), max_edges, tuple(hub_sizes), connected)
 
     @cached_property
     def allowed_edges(self) -> tuple[Edge, ...]:
@@ -96,14 +97,19 @@ class GraphConstraints:
 
     @cached_property
     def terminals(self) -> tuple[int, ...]:
-        """Areas that a valid graph connects: all input and output areas, none when either kind is missing."""
+        """Areas that a valid graph connects.
+
+        All areas where the graph must be connected; else all input and output areas, none when either kind is missing.
+        """
+        if self.connected:
+            return tuple(range(len(self.areas)))
         inputs = {i for i, area in enumerate(self.areas) if area.is_input}
         outputs = {i for i, area in enumerate(self.areas) if area.is_output}
         return tuple(sorted(inputs | outputs)) if inputs and outputs else ()
 
     @cached_property
     def min_edges(self) -> int:
-        """Fewest allowed edges that connect every input area to every output area.
+        """Fewest allowed edges that connect the terminals.
 
         Exact up to 10 input and output areas. With more, a lower bound: one less than their number, or their number
         when they cannot connect without a further area.
@@ -111,13 +117,15 @@ class GraphConstraints:
         count = len(self.terminals)
         tree = steiner_tree(len(self.areas), dict.fromkeys(self.allowed_edges, 1.0), self.terminals)
         if tree is None:
-            raise GraphError(
-                "no valid graph exists: the allowed edges do not connect every input area to every output area"
-            )
+            raise GraphError(f"no valid graph exists: the allowed edges do not connect {self._ends}")
         if count <= EXACT_TERMINALS:
             return len(tree)
         inside = [edge for edge in self.allowed_edges if set(edge) <= set(self.terminals)]
         return count - 1 if self.connects(inside) else count
+
+    @property
+    def _ends(self) -> str:
+        return "all areas" if self.connected else "every input area to every output area"
 
     @property
     def edge_budget(self) -> int:
@@ -126,7 +134,7 @@ class GraphConstraints:
         return allowed if self.max_edges is None else min(self.max_edges, allowed)
 
     def connects(self, edges: Collection[Edge]) -> bool:
-        """Whether every output area can be reached from every input area over these edges."""
+        """Whether all terminals are joined over these edges: every output area can be reached from every input area."""
         if len(self.terminals) < 2:
             return True
         reached = _reached(self.terminals[0], edges, len(self.areas))
@@ -162,6 +170,10 @@ class GraphConstraints:
     def _path_violation(self, graph: ModuleGraph) -> str | None:
         if self.connects(graph.edges):
             return None
+        if self.connected:
+            reached = _reached(0, graph.edges, graph.n_areas)
+            apart = next(area for area in range(graph.n_areas) if not reached >> area & 1)
+            return f"area {apart} cannot be reached from area 0: the graph must be connected"
         lost = (
             (start, end)
             for start in graph.input_areas
@@ -171,13 +183,14 @@ class GraphConstraints:
         start, end = next(lost)
         return f"output area {end} cannot be reached from input area {start}"
 
-    def check(self, graph: ModuleGraph) -> None:
-        """Do nothing if the graph is valid.
+    def check(self, graph: ModuleGraph, *, ignore_budget: bool = False) -> None:
+        """Do nothing if the graph is valid, or valid but for the edge budget where that is asked for.
 
         Raises:
             GraphError: If it is not, with the reason of ``violation``.
         """
-        reason = self.violation(graph)
+        rules = replace(self, max_edges=None) if ignore_budget else self
+        reason = rules.violation(graph)
         if reason is not None:
             raise GraphError(f"graph {graph.key}: {reason}")
 

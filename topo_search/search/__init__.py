@@ -15,13 +15,14 @@ from topo_search.search.driver import Pool, SearchDriver
 from topo_search.search.evaluate import Evaluator, Request, candidate_network
 from topo_search.search.evaluation_log import EvaluationLog
 from topo_search.search.executor import Executor, Finished
-from topo_search.search.history import Evaluation, History, Proposal, Trial
+from topo_search.search.history import Evaluation, History, Pretraining, Proposal, Trial
 from topo_search.search.ladder import Ladder
 from topo_search.search.probe import ProbeError, ProbeResult, RungAgreement, run_probe, search_seconds, signal_and_noise
 from topo_search.search.progress import Progress, ProgressCallback
 from topo_search.search.run_folder import RunFolder
+from topo_search.search.settings import SearchConfig
 from topo_search.search.space import SearchSpace
-from topo_search.search.strategies import STRATEGIES, Strategy
+from topo_search.search.strategies import STRATEGIES, Strategy, find_strategies, strategy_names
 from topo_search.search.study import SearchStudy, has_study, open_storage
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Job",
     "Ladder",
     "Pool",
+    "Pretraining",
     "ProbeError",
     "ProbeResult",
     "Progress",
@@ -47,6 +49,7 @@ __all__ = [
     "Rescored",
     "RunFolder",
     "RungAgreement",
+    "SearchConfig",
     "SearchDriver",
     "SearchSpace",
     "SearchStudy",
@@ -55,10 +58,12 @@ __all__ = [
     "candidate_network",
     "compare_winners",
     "control_graphs",
+    "find_strategies",
     "has_study",
     "open_storage",
     "rescore",
     "run_probe",
     "search_seconds",
     "signal_and_noise",
+    "strategy_names",
 ]

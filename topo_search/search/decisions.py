@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from topo_search.errors import InputError
-from topo_search.graph import GraphConstraints
+from topo_search.graph import GraphConstraints, ModuleGraph
 from topo_search.search.history import Evaluation, History, Proposal, Trial
 from topo_search.search.ladder import Ladder
-from topo_search.search.space import FamilyDraw, SearchSpace
-from topo_search.search.strategies import STRATEGIES, Strategy, draw_family
+from topo_search.search.settings import FamilyDraw
+from topo_search.search.space import SearchSpace
+from topo_search.search.strategies import STARTS, Strategy, draw_family, find_strategies
 from topo_search.seeds import generator
 
 __all__ = ["Decisions", "Job", "SpaceExhaustedError"]
@@ -34,12 +34,14 @@ class Job:
     Attributes:
         index: of the decision that asked for it.
         trial: number of the proposal.
-        rung: index in the ladder.
+        rung: index in the ladder; 0 for a pretraining.
+        inherits: trial and rung whose trained coupling this one begins with, or ``None``.
     """
 
     index: int
     trial: int
     rung: int
+    inherits: tuple[int, int] | None = None
 
 
 class Decisions:
@@ -65,9 +67,6 @@ class Decisions:
         recorded: dict[int, Proposal] | None = None,
         on_final: Callable[[Trial], None] | None = None,
     ) -> None:
-        unknown = sorted(set(space.search.strategies) - set(STRATEGIES))
-        if unknown:
-            raise InputError(f"unknown strategies {unknown}: expected some of {', '.join(sorted(STRATEGIES))}")
         self.space, self.seed = space, seed
         self.history = History()
         self.trials: dict[int, Trial] = {}
@@ -75,13 +74,14 @@ class Decisions:
         self.cache_hits = 0
         self._recorded = recorded or {}
         self._on_final = on_final
-        self._ladder = Ladder(space.ladder)
+        self._ladder = Ladder(space.ladder, space.search.objectives)
         self._names = [name for name, weight in space.search.strategies.items() if weight > 0]
         weights = np.array([space.search.strategies[name] for name in self._names])
         self._weights = weights / weights.sum()
         self._strategies: dict[str, Strategy] = {
-            name: STRATEGIES[name](space.constraints, space.search) for name in self._names
+            name: strategy(space.constraints, space.search) for name, strategy in find_strategies(self._names).items()
         }
+        self._inherits: dict[int, tuple[int, int]] = {}
         self._budget = 0
         self._jobs: list[Job | None] = []
         self._results: dict[int, Evaluation] = {}
@@ -102,6 +102,10 @@ class Decisions:
     def constraints(self) -> GraphConstraints:
         """Of the space."""
         return self.space.constraints
+
+    def inherits(self, trial: int) -> tuple[int, int] | None:
+        """Trial and rung whose trained coupling a trial begins with, if any."""
+        return self._inherits.get(trial)
 
     def result(self, job: Job, evaluation: Evaluation) -> None:
         """Hand in a result; it comes in view when the order says so."""
@@ -131,9 +135,18 @@ class Decisions:
         return job
 
     def _absorb(self, job: Job, evaluation: Evaluation) -> None:
-        goes_on = not evaluation.failed and self._ladder.promotes(job.rung, evaluation.score)
-        trial = self.trials[job.trial].with_result(evaluation, final=not goes_on)
-        self.trials[job.trial] = self.history.trials[job.trial] = trial
+        trial = self.trials[job.trial]
+        goes_on = False
+        if not evaluation.failed and trial.is_candidate:
+            # A trial that began on a higher rung has scores at those below too: they are on its curve.
+            for rung in range(len(trial.results), job.rung):
+                below = evaluation.after(self._ladder.epochs(rung))
+                self._ladder.take(rung, below, trial.graph)
+                trial = trial.with_result(below, final=False)
+            goes_on = self._ladder.promotes(job.rung, evaluation, trial.graph)
+        trial = trial.with_result(evaluation, final=not goes_on)
+        self.trials[job.trial] = trial
+        self.history.put(trial)
         if goes_on:
             self._promotions.append((job.trial, job.rung + 1))
         elif self._on_final is not None:
@@ -142,7 +155,7 @@ class Decisions:
     def _decide(self, index: int) -> Job | None:
         if self._promotions:
             trial, rung = self._promotions.popleft()
-            return Job(index, trial, rung)
+            return Job(index, trial, rung, self._inherits.get(trial))
         number = len(self.trials)
         if number >= self._budget or self.exhausted:
             return None
@@ -154,16 +167,35 @@ class Decisions:
                 self.exhausted = True
                 return None
         self.trials[number] = Trial(number, proposal)
-        self.history.known.add(proposal.graph.key)
-        return Job(index, number, 0)
+        self.history.propose(proposal)
+        self._note_inheritance(number, proposal)
+        rung = self._ladder.first_rung(number) if proposal.pretraining is None else 0
+        return Job(index, number, rung, self._inherits.get(number))
+
+    def _note_inheritance(self, number: int, proposal: Proposal) -> None:
+        """From whom, and from which of its rungs: a parent may be promoted while its child waits."""
+        if not self.space.search.inherit_weights or not proposal.parents or proposal.pretraining is not None:
+            return
+        parent = self.history.trials.get(proposal.parents[0])
+        if parent is not None and parent.rung >= 0:
+            self._inherits[number] = (parent.number, parent.rung)
+
+    def _start(self, number: int) -> Proposal | None:
+        """A graph that the user wants to start from."""
+        graph = ModuleGraph(self.constraints.areas, self.space.search.start[number])
+        return None if graph.key in self.history.known else Proposal(graph, STARTS, STARTS)
 
     def _propose(self, number: int) -> Proposal:
+        if number < len(self.space.search.start):
+            proposal = self._start(number)
+            if proposal is not None:
+                return proposal
         for attempt in range(KNOWN_TRIES):
             rng = generator(self.seed, "proposal", number, attempt)
             strategy = self._strategies[self._names[int(rng.choice(len(self._names), p=self._weights))]]
             proposal = strategy.propose(self.history, rng)
-            self.constraints.check(proposal.graph)
-            if proposal.graph.key not in self.history.known:
+            self.constraints.check(proposal.graph, ignore_budget=proposal.pretraining is not None)
+            if proposal.key not in self.history.known:
                 return proposal
             self.cache_hits += 1
         rng = generator(self.seed, "proposal", number, "random")

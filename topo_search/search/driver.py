@@ -165,12 +165,25 @@ class SearchDriver:
     def request(self, job: Job) -> Request:
         """What a job asks of a worker."""
         trial = self.decisions.trials[job.trial]
-        return Request(
+        plan = trial.proposal.pretraining
+        epochs = self.space.ladder.rungs[job.rung]
+        request = Request(
             graph=trial.graph.to_json(),
-            epochs=self.space.ladder.rungs[job.rung],
+            epochs=epochs if plan is None or plan.epochs is None else plan.epochs,
             seed=self.seed,
-            checkpoint=str(self.folder.checkpoint(job.trial)),
+            checkpoint=str(self.folder.checkpoint(job.trial)) if plan is None else None,
+            edge_scores=plan is not None,
+            moves="none" if plan is None else plan.moves,
         )
+        if not self.space.search.inherit_weights:
+            return request
+        if job.inherits is not None:
+            parent, rung = job.inherits
+            source = self.request(Job(0, parent, rung, self.decisions.inherits(parent)))
+            request = replace(
+                request, inherit=str(self.folder.coupling(parent, rung)), inherit_key=f"{source.key}@{rung}"
+            )
+        return replace(request, keep_coupling=str(self.folder.coupling(job.trial, job.rung)))
 
     def _begin(self, job: Job) -> None:
         stored = self._stored.get(job.trial)
@@ -183,16 +196,20 @@ class SearchDriver:
     def _finalise(self, trial: Trial) -> None:
         stored = self._stored.get(trial.number)
         if stored is not None:
-            self.decisions.trials[trial.number] = self.history.trials[trial.number] = stored
+            self._put(stored)
             return
-        requests = [self.request(Job(0, trial.number, rung)) for rung in range(len(trial.results))]
-        attempts = max(1, *(self._log.attempts(request) for request in requests))
-        trial = replace(trial, attempts=attempts)
-        self.decisions.trials[trial.number] = self.history.trials[trial.number] = trial
+        inherits = self.decisions.inherits(trial.number)
+        requests = [self.request(Job(0, trial.number, rung, inherits)) for rung in range(len(trial.results))]
+        trial = replace(trial, attempts=max(1, *(self._log.attempts(request) for request in requests)))
+        self._put(trial)
         self._study.add(trial)
         self.folder.checkpoint(trial.number).unlink(missing_ok=True)
         if time.monotonic() - self._table_written > TABLE_SECONDS:
             self.write_tables()
+
+    def _put(self, trial: Trial) -> None:
+        self.decisions.trials[trial.number] = trial
+        self.history.put(trial)
 
     def write_tables(self) -> None:
         """Write ``trials.csv`` as things stand."""
@@ -204,8 +221,7 @@ class SearchDriver:
         if self._on_progress is None:
             return
         trials = self.decisions.trials.values()
-        leaders = self.history.leaderboard()
-        best = leaders[0] if leaders else None
+        best = self.history.leader
         reached = [sum(trial.rung >= rung for trial in trials) for rung in range(len(self.space.ladder.rungs))]
         self._on_progress(
             Progress(

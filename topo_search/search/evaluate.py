@@ -33,6 +33,11 @@ class Request:
         read_test: also read the test part, once, with those parameters.
         checkpoint: file to take up and leave a checkpoint at, or ``None``.
         save_to: folder for the trained network and its certificate, or ``None``.
+        edge_scores: also say how much each edge matters.
+        moves: how edges move while the network trains, see :class:`topo_search.search.Pretraining`.
+        inherit: file with a coupling to begin with, or ``None``.
+        inherit_key: names what is in that file.
+        keep_coupling: file to leave the trained coupling in, or ``None``.
     """
 
     graph: str
@@ -42,11 +47,18 @@ class Request:
     read_test: bool = False
     checkpoint: str | None = None
     save_to: str | None = None
+    edge_scores: bool = False
+    moves: str = "none"
+    inherit: str | None = None
+    inherit_key: str = ""
+    keep_coupling: str | None = None
 
     @property
     def key(self) -> str:
-        """Names what is computed: requests of one key have one result, wherever the network is saved, if at all."""
+        """Names what is computed: requests of one key have one result, wherever its files are."""
         content = f"{self.graph}|{self.epochs}|{self.seed}|{self.use_best}|{self.read_test}"
+        if self.edge_scores or self.moves != "none" or self.inherit_key:
+            content += f"|{self.edge_scores}|{self.moves}|{self.inherit_key}"
         return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:

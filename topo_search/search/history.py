@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, insort
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
-from topo_search.graph import ModuleGraph
+from topo_search.graph import Edge, ModuleGraph
 
-__all__ = ["Evaluation", "History", "Proposal", "Trial"]
+__all__ = ["Evaluation", "History", "Pretraining", "Proposal", "Trial"]
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How a trial that is no candidate is trained: to learn which edges matter.
+
+    Such a trial counts in the budget, may have more edges than ``max_edges``, is never promoted and never wins. Its
+    evaluation holds ``edge_scores`` and, where edges move, the ``final_edges``.
+
+    Attributes:
+        epochs: of training; those of the first rung where not given.
+        moves: ``none``, or how edges move while it trains: ``rigl`` grows by gradient, ``set`` at random.
+    """
+
+    epochs: int | None = None
+    moves: Literal["none", "rigl", "set"] = "none"
 
 
 @dataclass(frozen=True)
@@ -16,16 +34,24 @@ class Proposal:
     """A graph that a strategy proposes.
 
     Attributes:
-        graph: valid under the constraints of the space.
+        graph: valid under the constraints of the space; for a pretraining valid but for the edge budget.
         strategy: name of the strategy.
-        operator: how the graph was made: a mutation operator, ``crossover``, or a family.
+        operator: how the graph was made: a mutation operator, ``crossover``, a family, or the strategy's own word.
         parents: numbers of the trials that it descends from.
+        pretraining: set for a trial that is no candidate.
     """
 
     graph: ModuleGraph
     strategy: str
     operator: str
     parents: tuple[int, ...] = ()
+    pretraining: Pretraining | None = None
+
+    @property
+    def key(self) -> str:
+        """What is evaluated: proposals of one key would have one result."""
+        plan = self.pretraining
+        return self.graph.key if plan is None else f"{self.graph.key}:{plan.epochs}:{plan.moves}"
 
 
 @dataclass(frozen=True)
@@ -44,6 +70,9 @@ class Evaluation:
         test_accuracy: of the best epoch's parameters; only where the test part was asked for.
         certified: verdict after training; only where the network was saved.
         rho: certified factor a step; only where the network was saved.
+        edge_scores: how much each edge matters, by criterion, in the order of the edges of the graph as it was after
+            training; only where asked for. See :data:`topo_search.training.EDGE_CRITERIA`.
+        final_edges: the edges after training, where edges moved.
     """
 
     score: float
@@ -57,6 +86,8 @@ class Evaluation:
     test_accuracy: float | None = None
     certified: bool | None = None
     rho: float | None = None
+    edge_scores: Mapping[str, tuple[float, ...]] | None = None
+    final_edges: tuple[Edge, ...] | None = None
 
     @property
     def failed(self) -> bool:
@@ -80,7 +111,27 @@ class Evaluation:
         Raises:
             TypeError: if an entry is missing or unknown.
         """
-        return cls(**{**values, "curve": tuple(values["curve"]), "losses": tuple(values["losses"])})
+        read = {**values, "curve": tuple(values["curve"]), "losses": tuple(values["losses"])}
+        if read.get("edge_scores") is not None:
+            read["edge_scores"] = {name: tuple(scores) for name, scores in read["edge_scores"].items()}
+        if read.get("final_edges") is not None:
+            read["final_edges"] = tuple((int(i), int(j)) for i, j in read["final_edges"])
+        return cls(**read)
+
+    def after(self, epochs: int) -> Evaluation:
+        """What a training that stopped after so many of these epochs would have given; its time is not counted.
+
+        A short training is the beginning of a longer one, so this is exact.
+        """
+        best = max(range(epochs), key=lambda epoch: (self.curve[epoch], -epoch)) + 1
+        return replace(
+            self,
+            score=self.curve[epochs - 1],
+            curve=self.curve[:epochs],
+            losses=self.losses[:epochs],
+            best_epoch=best,
+            seconds=0.0,
+        )
 
 
 @dataclass(frozen=True)
@@ -100,6 +151,11 @@ class Trial:
     results: tuple[Evaluation, ...] = ()
     final: bool = False
     attempts: int = 1
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether it may win; a pretraining may not."""
+        return self.proposal.pretraining is None
 
     @property
     def graph(self) -> ModuleGraph:
@@ -152,20 +208,61 @@ def better(a: Trial, b: Trial) -> bool:
 
 @dataclass
 class History:
-    """Trials with a result in view, in order of proposal, and every graph proposed so far.
+    """Trials with a result in view, and every proposal made so far.
 
     Attributes:
-        trials: by number.
-        known: labelled keys of all proposals, in view or not: proposing one again would score nothing new.
+        proposals: all of them by number, in view or not.
+        known: their keys: proposing one again would score nothing new.
     """
 
-    trials: dict[int, Trial] = field(default_factory=dict)
+    proposals: list[Proposal] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
+    _trials: dict[int, Trial] = field(default_factory=dict)
+    # Numbers in order: strategies look at the history at every proposal and must not sort it each time.
+    _scored: list[int] = field(default_factory=list)
+    _pretrained: list[int] = field(default_factory=list)
+    _leader: int | None = None
+
+    @property
+    def trials(self) -> Mapping[int, Trial]:
+        """Trials in view, by number."""
+        return MappingProxyType(self._trials)
+
+    def propose(self, proposal: Proposal) -> int:
+        """Take in a proposal; its number."""
+        self.proposals.append(proposal)
+        self.known.add(proposal.key)
+        return len(self.proposals) - 1
+
+    def put(self, trial: Trial) -> None:
+        """Bring a trial, or its newest state, in view."""
+        known = self._trials.get(trial.number)
+        self._trials[trial.number] = trial
+        if trial.rung >= 0 and (known is None or known.rung < 0):
+            insort(self._scored if trial.is_candidate else self._pretrained, trial.number)
+        if trial.is_candidate and trial.rung >= 0:
+            leader = self.leader
+            if leader is None or _leads(trial) < _leads(leader):
+                self._leader = trial.number
 
     def scored(self, latest: int | None = None) -> list[Trial]:
-        """Trials with a score, in order of proposal; only the latest so many if asked."""
-        trials = [trial for _, trial in sorted(self.trials.items()) if trial.rung >= 0]
-        return trials if latest is None else trials[-latest:]
+        """Candidates with a score, in order of proposal; only the latest so many if asked."""
+        numbers = self._scored if latest is None else self._scored[-latest:]
+        return [self._trials[number] for number in numbers]
+
+    def scored_since(self, number: int) -> list[Trial]:
+        """Candidates with a score from this proposal on, in order of proposal."""
+        return [self._trials[n] for n in self._scored[bisect_left(self._scored, number) :]]
+
+    @property
+    def n_scored(self) -> int:
+        """How many candidates have a score in view."""
+        return len(self._scored)
+
+    def pretrained(self, strategy: str | None = None) -> list[Trial]:
+        """Pretrainings that ended well, in order of proposal; only a strategy's own if asked."""
+        trials = [self._trials[number] for number in self._pretrained]
+        return trials if strategy is None else [trial for trial in trials if trial.proposal.strategy == strategy]
 
     @staticmethod
     def best_of(trials: Sequence[Trial]) -> Trial:
@@ -176,6 +273,15 @@ class History:
                 best = trial
         return best
 
+    @property
+    def leader(self) -> Trial | None:
+        """The first of the leaderboard, at no cost."""
+        return None if self._leader is None else self._trials[self._leader]
+
     def leaderboard(self) -> list[Trial]:
-        """Trials with a score: those at higher rungs first, within a rung by score, then by number."""
-        return sorted(self.scored(), key=lambda t: (-t.rung, -(t.score or 0.0), t.number))
+        """Candidates with a score: those at higher rungs first, within a rung by score, then by number."""
+        return sorted(self.scored(), key=_leads)
+
+
+def _leads(trial: Trial) -> tuple[int, float, int]:
+    return -trial.rung, -(trial.score or 0.0), trial.number

@@ -39,6 +39,7 @@ TRIAL_COLUMNS = (
     "isomorphism_key",
     "strategy",
     "operator",
+    "pretraining",
     "parent",
     "edges",
     *_DESCRIPTORS,
@@ -123,6 +124,10 @@ class RunFolder:
         """Where a trial's training is kept between rungs."""
         return self.rungs / f"{trial}.safetensors"
 
+    def coupling(self, trial: int, rung: int) -> Path:
+        """Where a trial's trained coupling is kept for its children, if they inherit it."""
+        return self.path / "couplings" / f"{trial}-{rung}.safetensors"
+
     def write_trials(self, trials: Iterable[Trial], rungs: Sequence[int]) -> None:
         """Write ``trials.csv``, one row a proposal in order of proposal."""
         rows = []
@@ -146,6 +151,7 @@ class RunFolder:
             trial.graph.isomorphism_key,
             trial.proposal.strategy,
             trial.proposal.operator,
+            "" if trial.proposal.pretraining is None else trial.proposal.pretraining.moves,
             " ".join(map(str, trial.proposal.parents)),
             trial.graph.n_edges,
             *(f"{described[name]:.6g}" for name in _DESCRIPTORS),

@@ -14,9 +14,9 @@ from optuna.trial import TrialState, create_trial
 
 from topo_search.errors import InputError
 from topo_search.graph import FAMILIES, OPERATORS, ModuleGraph, describe
-from topo_search.search.history import Evaluation, Proposal, Trial
+from topo_search.search.history import Evaluation, Pretraining, Proposal, Trial
 from topo_search.search.space import SearchSpace
-from topo_search.search.strategies import STRATEGIES
+from topo_search.search.strategies import STARTS, find_strategies, strategy_names
 
 __all__ = ["SearchStudy", "has_study", "open_storage"]
 
@@ -94,8 +94,11 @@ class SearchStudy:
                         f"study {name!r} in this storage is not one that `evolve` made: give another --out"
                     )
                 # Optuna wants the same choices in every trial; later versions may know more strategies.
-                operators = sorted({*OPERATORS, *FAMILIES, "crossover"})
-                self.study.set_user_attr("labels", {"strategies": sorted(STRATEGIES), "operators": operators})
+                used = find_strategies(space.search.strategies)
+                own = [operator for strategy in used.values() for operator in strategy.operators]
+                operators = sorted({*OPERATORS, *FAMILIES, "crossover", STARTS, *own})
+                strategies = sorted({*strategy_names(), STARTS})
+                self.study.set_user_attr("labels", {"strategies": strategies, "operators": operators})
                 self.study.set_user_attr("budgets", [])
             labels = self.study.user_attrs["labels"]
         except InputError:
@@ -137,6 +140,7 @@ class SearchStudy:
             **_PLOTTED,
         }
         rungs = self.space.ladder.rungs
+        plan = trial.proposal.pretraining
         failure = next((result for result in trial.results if result.failed), None)
         self.study.add_trial(
             create_trial(
@@ -151,6 +155,7 @@ class SearchStudy:
                     "graph_key": trial.graph.key,
                     "isomorphism_key": trial.graph.isomorphism_key,
                     "parents": list(trial.proposal.parents),
+                    "pretraining": None if plan is None else asdict(plan),
                     "attempts": trial.attempts,
                     "results": [asdict(result) for result in trial.results],
                     "descriptors": described,
@@ -176,6 +181,7 @@ class SearchStudy:
                     str(stored.params["strategy"]),
                     str(stored.params["operator"]),
                     tuple(attributes["parents"]),
+                    None if attributes["pretraining"] is None else Pretraining(**attributes["pretraining"]),
                 )
                 results = tuple(Evaluation.from_dict(result) for result in attributes["results"])
                 number = int(attributes["number"])

@@ -2,19 +2,24 @@
 
 - :class:`EvolutionStrategy`: aging evolution, the default.
 - :class:`RandomStrategy`: random search.
+- :data:`STRATEGIES`, :func:`strategy_names`, :func:`find_strategies`: by name, with those of other packages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from topo_search.search.strategies._base import Strategy
 from topo_search.search.strategies.evolution import EvolutionStrategy
 from topo_search.search.strategies.random import RandomStrategy, draw_family
+from topo_search.search.strategies.registry import ENTRY_POINTS, STARTS, STRATEGIES, find_strategies, strategy_names
 
-__all__ = ["STRATEGIES", "EvolutionStrategy", "RandomStrategy", "Strategy", "draw_family"]
-
-STRATEGIES: Mapping[str, type[Strategy]] = MappingProxyType(
-    {strategy.name: strategy for strategy in (EvolutionStrategy, RandomStrategy)}
-)
+__all__ = [
+    "ENTRY_POINTS",
+    "STARTS",
+    "STRATEGIES",
+    "EvolutionStrategy",
+    "RandomStrategy",
+    "Strategy",
+    "draw_family",
+    "find_strategies",
+    "strategy_names",
+]

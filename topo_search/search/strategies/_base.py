@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from topo_search.graph import GraphConstraints
 from topo_search.search.history import History, Proposal
-from topo_search.search.space import SearchConfig
+from topo_search.search.settings import SearchConfig
 
 __all__ = ["Strategy"]
 
@@ -20,7 +20,11 @@ class Strategy(Protocol):
     same proposal, so any process can resume or join a search.
     """
 
-    name: str
+    name: ClassVar[str]
+    """In the space's ``search.strategies``."""
+
+    operators: ClassVar[tuple[str, ...]]
+    """Operators that its proposals may name beside the mutations, ``crossover`` and the families."""
 
     def __init__(self, constraints: GraphConstraints, config: SearchConfig) -> None: ...
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from topo_search.graph import OPERATORS, GraphConstraints, GraphError, crossover, mutate
 from topo_search.search.history import History, Proposal, Trial
-from topo_search.search.space import SearchConfig
+from topo_search.search.settings import SearchConfig
 from topo_search.search.strategies.random import draw_family
 
 __all__ = ["EvolutionStrategy"]
@@ -25,15 +27,16 @@ class EvolutionStrategy:
     of its operators.
     """
 
-    name = "evolution"
+    name: ClassVar[str] = "evolution"
+    operators: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, constraints: GraphConstraints, config: SearchConfig) -> None:
         self.constraints, self.config = constraints, config.evolution
-        self.operators = {**dict.fromkeys(OPERATORS, 1.0), **self.config.operators}
+        self.weights = {**dict.fromkeys(OPERATORS, 1.0), **self.config.operators}
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposal:
         """A starting graph while the population fills, then a child."""
-        if len(history.known) < self.config.population:
+        if len(history.proposals) < self.config.population:
             return self._start(rng)
         population = history.scored(self.config.population)
         if not population:
@@ -49,7 +52,7 @@ class EvolutionStrategy:
         changes = int(rng.geometric(1 / (1 + self.config.mutations))) - (1 if operator else 0)
         try:
             for _ in range(changes):
-                mutation = mutate(graph, self.constraints, rng, weights=self.operators)
+                mutation = mutate(graph, self.constraints, rng, weights=self.weights)
                 graph, operator = mutation.graph, operator or mutation.operator
         except GraphError:
             # No operator applies: the space holds this graph alone, or nearly so.

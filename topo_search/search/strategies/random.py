@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from topo_search.graph import GraphConstraints, ModuleGraph, make_family
 from topo_search.search.history import History, Proposal
-from topo_search.search.space import FamilyDraw, SearchConfig
+from topo_search.search.settings import FamilyDraw, SearchConfig
 
 __all__ = ["RandomStrategy", "draw_family"]
 
@@ -29,7 +30,8 @@ def draw_family(
 class RandomStrategy:
     """Draws from the families under ``search.random``; by default graphs of the full edge budget, uniformly."""
 
-    name = "random"
+    name: ClassVar[str] = "random"
+    operators: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, constraints: GraphConstraints, config: SearchConfig) -> None:
         self.constraints, self.draws = constraints, config.random
