@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import shutil
 
 import optuna
@@ -9,7 +10,9 @@ from support.tiny import tiny_space
 
 from topo_search import __version__
 from topo_search.cli import main
-from topo_search.config import space_to_yaml
+from topo_search.config import load_space, space_to_yaml
+from topo_search.graph import Area, ModuleGraph, make_family
+from topo_search.seeds import generator
 
 
 def run(monkeypatch, capsys, *arguments):
@@ -287,6 +290,105 @@ def test_a_study_in_a_database_is_searched_and_resumed(monkeypatch, capsys, tmp_
     assert len(stored.trials) == 12
     first = read_rows(finished / "trials.csv", without=("seconds",))[:6]
     assert read_rows(folder / "trials.csv", without=("seconds",))[:6] == first
+
+
+def write_weights(path, space):
+    """Weights for every pair of areas, largest between neighbours."""
+    count = len(space.constraints.areas)
+    rows = ([0.0 if i == j else 1 / abs(i - j) + 0.1 * (i + j) for j in range(count)] for i in range(count))
+    path.write_text("\n".join(",".join(map(str, row)) for row in rows))
+
+
+def test_a_search_starts_from_graphs_and_keeps_them_in_its_space(monkeypatch, capsys, tmp_path, space_file, finished):
+    space = load_space(space_file)
+    winners = [ModuleGraph.load(finished / "winners" / name / "graph.json") for name in ("1", "2")]
+    ring = make_family("ring", space.constraints, generator(0))
+    ring.save(tmp_path / "ring.graphml")
+    write_weights(tmp_path / "weights.csv", space)
+    starts = (finished, tmp_path / "ring.graphml", tmp_path / "weights.csv", finished / "winners" / "1")
+    given = [argument for start in starts for argument in ("--start", start)]
+    options = ("--space", space_file, *given, "--set", "ladder.rungs=[1]", "--quiet", "--workers", 1)
+    folder = tmp_path / "run"
+    assert run(monkeypatch, capsys, "evolve", *options, "--budget", 5, "--out", folder)[0] == 0
+    kept = load_space(folder / "space.yaml").search.start
+    assert kept[:3] == (winners[0].edges, winners[1].edges, ring.edges)
+    assert [row["strategy"] for row in read_rows(folder / "trials.csv")[:4]] == ["start"] * 4
+    assert [row["graph_key"] for row in read_rows(folder / "trials.csv")][:2] == [graph.key for graph in winners]
+    # The files that it started from are not needed any more.
+    (tmp_path / "weights.csv").unlink()
+    assert run(monkeypatch, capsys, "resume", folder, "--budget", 6, "--quiet", "--workers", 1)[0] == 0
+    assert load_space(folder / "space.yaml").search.start == kept
+
+
+def test_a_dry_run_shows_the_graphs_that_it_would_start_from(monkeypatch, capsys, tmp_path, space_file):
+    space = load_space(space_file)
+    write_weights(tmp_path / "weights.csv", space)
+    status, out, _ = run(
+        monkeypatch, capsys, "evolve", "--space", space_file, "--start", tmp_path / "weights.csv", "--dry-run", "--json"
+    )
+    (edges,) = json.loads(out)["space"]["search"]["start"]
+    assert (status, len(edges)) == (0, space.constraints.edge_budget)
+
+
+BAD_STARTS = {
+    "no file": (None, "no start .*START.csv': expected a .json, .graphml or .csv file, or the folder"),
+    "asymmetric": ("0,1\n2,0", r"START.csv: entries \(0, 1\) and \(1, 0\) are 1 and 2, expected a symmetric matrix"),
+    "text": ("a,b\nc,d", "START.csv, line 1: expected numbers separated by commas, got 'a'"),
+    "too small": ("0,1\n1,0", "START.csv: the matrix must have 6 rows, one an area, got 2"),
+    "over the budget": (
+        [(0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (1, 4), (2, 5)],
+        r"does not fit space tiny: the graph may have at most 7 edges, got 8 \(edges.max_edges; a .csv",
+    ),
+    "forbidden edge": ([(0, 5), (1, 2), (2, 5)], r"does not fit space tiny: edge \(0, 5\) joins a forbidden pair"),
+    "no way out": ([(0, 2), (1, 2)], "does not fit space tiny: output area 5 cannot be reached from input area 0"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_STARTS)
+def test_a_bad_start_is_one_line_and_status_2(monkeypatch, capsys, tmp_path, space_file, case):
+    content, message = BAD_STARTS[case]
+    path = tmp_path / "START.csv"
+    if isinstance(content, list):
+        matrix = ModuleGraph(load_space(space_file).constraints.areas, content).adjacency()
+        content = "\n".join(",".join(map(str, row)) for row in matrix.tolist())
+    if content is not None:
+        path.write_text(content)
+    status, out, err = run(
+        monkeypatch, capsys, "evolve", "--space", space_file, "--start", path, "--out", tmp_path / "x"
+    )
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert re.search(message, err), err
+    assert not (tmp_path / "x").exists()
+
+
+def test_starts_of_other_areas_and_folders_without_graphs_are_refused(monkeypatch, capsys, tmp_path, space_file):
+    areas = load_space(space_file).constraints.areas
+    graphs = {
+        "other.json": (ModuleGraph([Area(5, is_input=True), *areas[1:]], []), "area 0 must be input of 4 units as in"),
+        "fewer.json": (ModuleGraph(areas[:3], []), "the graph must have 6 areas, got 3"),
+    }
+    for name, (graph, _) in graphs.items():
+        graph.save(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "graph.txt").write_text("0,1")
+    messages = {name: message for name, (_, message) in graphs.items()}
+    messages |= {"empty": "holds neither graph.json nor winners", "graph.txt": "ends in '.txt': expected a .json"}
+    for name, message in messages.items():
+        arguments = ("--space", space_file, "--start", tmp_path / name, "--out", tmp_path / "x")
+        status, _, err = run(monkeypatch, capsys, "evolve", *arguments)
+        assert (status, err.count("\n")) == (2, 1)
+        assert message in err
+
+
+def test_starts_in_a_space_must_be_valid(monkeypatch, capsys, space_file):
+    for start, message in (
+        ("[[[0, 5]]]", "search.start[0]: edge (0, 5)"),
+        ("[[[0, 9]]]", "search.start[0]: area index"),
+    ):
+        override = f"search.start={start}"
+        status, _, err = run(monkeypatch, capsys, "evolve", "--space", space_file, "--set", override, "--dry-run")
+        assert (status, err.count("\n")) == (2, 1)
+        assert message in err
 
 
 @pytest.mark.parametrize("what", ["spaces", "tasks", "strategies", "families"])

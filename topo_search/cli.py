@@ -43,6 +43,13 @@ DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Override an entry of the space: key=value; may be repeated.")
 ]
+StartOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--start",
+        help="Propose this first: .json, .graphml, .csv, a winner's or a run's folder; may be repeated.",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
@@ -97,6 +104,7 @@ def evolve(
     data_dir: DataOption = None,
     download: DownloadOption = False,
     overrides: SetOption = None,
+    start: StartOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved space and the cost; run nothing.")
     ] = False,
@@ -110,7 +118,7 @@ def evolve(
     from topo_search import api
 
     if dry_run:
-        _dry_run(space, budget, strategy, workers, data_dir, download, overrides or [], as_json)
+        _dry_run(space, budget, strategy, workers, data_dir, download, overrides or [], start or [], as_json)
         return
 
     folders: list[Path] = []
@@ -132,6 +140,7 @@ def evolve(
             data_dir=data_dir,
             download=download,
             overrides=overrides or [],
+            start=start or [],
             on_progress=on_progress,
             on_folder=on_folder,
             on_notice=_notices(quiet),
@@ -147,20 +156,21 @@ def _dry_run(
     data_dir: Path | None,
     download: bool,
     overrides: list[str],
+    start: list[Path],
     as_json: bool,
 ) -> None:
     from topo_search import api
-    from topo_search.config import space_to_yaml
+    from topo_search.api.starting import with_starts
+    from topo_search.config import load_space, space_to_yaml
     from topo_search.report.tables import duration
 
     resolved, cost = api.estimate_cost(
-        space,
+        with_starts(load_space(space, overrides=overrides), start),
         budget=budget,
         strategy=strategy,
         workers=workers,
         data_dir=data_dir,
         download=download,
-        overrides=overrides,
     )
     if as_json:
         _print_json(
@@ -186,12 +196,14 @@ def _show_search(result: SearchResult, as_json: bool) -> None:
 
         _print_json(read_json(result.folder / "summary.json", "summary"))
     else:
-        from topo_search.report import comparison_table, result_console, verdict
+        from topo_search.report import agreement_lines, comparison_table, result_console, verdict
 
         console = result_console()
         if result.comparison is not None:
             console.print(comparison_table(result.comparison))
             console.print(verdict(result.comparison), highlight=False)
+        for line in (*agreement_lines(result.agreement), *result.notes):
+            console.print(line, highlight=False, soft_wrap=True)
         if result.exhausted:
             console.print(f"the space holds hardly more than {len(result.trials)} graphs: the search ended early")
         for winner in result.winners:

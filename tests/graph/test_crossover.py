@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from topo_search.graph import Area, GraphConstraints, GraphError, ModuleGraph, crossover, make_family
+from topo_search.graph.alignment import align_areas, interchangeable_areas
 
 from .generators import constraint_sets, lightly, seeds, streams
 
@@ -61,6 +62,18 @@ def test_a_graph_crossed_with_itself_is_itself():
     constraints = streams()
     graph = make_family("random_density", constraints, np.random.default_rng(3))
     assert crossover(graph, graph, constraints, np.random.default_rng(0)) == graph
+
+
+@lightly
+@given(seeds)
+def test_aligned_parents_that_are_renumbered_copies_have_that_graph_as_child(seed):
+    constraints = streams()
+    rng = np.random.default_rng(seed)
+    graph = make_family("random_density", constraints, rng)
+    number = [*range(4), *(4 + rng.permutation(7)).tolist(), 11]
+    copy = graph.with_edges([(number[i], number[j]) for i, j in graph.edges])
+    aligned = align_areas(graph, copy, interchangeable_areas(constraints))
+    assert crossover(graph, aligned, constraints, rng) == graph
 
 
 def test_children_differ_and_repeat_with_their_seed():

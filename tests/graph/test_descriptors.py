@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from topo_search.graph import Area, GraphError, ModuleGraph, describe, grid_positions
+from topo_search.graph import Area, GraphError, ModuleGraph, describe, grid_positions, make_family
+from topo_search.graph.descriptors import workspace_distance
 
-from .generators import lightly, module_graphs
+from .generators import constraint_sets, lightly, module_graphs, seeds, streams
 
 NAMES = {
     "edges", "density", "mean_degree", "degree_std", "max_degree", "hub_share", "modularity", "algebraic_connectivity",
     "clustering", "input_output_path", "spectral_radius", "cycles", "wiring_cost", "isolated_areas",
+    "workspace_distance",
 }  # fmt: skip
 
 
@@ -54,6 +56,7 @@ def test_star():
     assert values["spectral_radius"] == pytest.approx(3)
     assert values["input_output_path"] == 2
     assert values["cycles"] == 0
+    assert values["workspace_distance"] == 0
 
 
 def test_complete_graph():
@@ -76,7 +79,36 @@ def test_two_communities():
 def test_graph_without_edges(count):
     values = describe(ModuleGraph([Area(4, is_input=True, is_output=True)] * count, []))
     assert values.pop("isolated_areas") == count
+    assert values.pop("workspace_distance") == count - 1
     assert set(values.values()) == {0.0}
+
+
+@lightly
+@given(module_graphs(high=8))
+def test_workspace_distance_is_the_smallest_difference_from_a_star(graph):
+    stars = [{(min(h, i), max(h, i)) for i in range(graph.n_areas) if i != h} for h in range(graph.n_areas)]
+    assert workspace_distance(graph) == min(len(star ^ set(graph.edges)) for star in stars)
+    assert describe(graph)["workspace_distance"] == workspace_distance(graph)
+
+
+@lightly
+@given(constraint_sets(), seeds)
+def test_workspace_distance_under_rules_counts_allowed_edges_alone(constraints, seed):
+    graph = make_family("random_density", constraints, np.random.default_rng(seed))
+    stars = [{edge for edge in constraints.allowed_edges if h in edge} for h in range(graph.n_areas)]
+    valid = [star for star in stars if constraints.connects(star)] or stars
+    assert workspace_distance(graph, constraints) == min(len(star ^ set(graph.edges)) for star in valid)
+
+
+def test_workspace_distance_of_workspaces_under_rules():
+    constraints = streams(max_edges=None)
+    for hub in range(4, 11):
+        star = make_family("global_workspace", constraints, np.random.default_rng(0), hub=hub)
+        assert workspace_distance(star, constraints) == 0
+        assert workspace_distance(star.with_edges([*star.edges, (0, 1)]), constraints) == 1
+    # Around an input area the output is missing: such a star is no graph of this space.
+    inputs = make_family("global_workspace", constraints, np.random.default_rng(0), hub=0)
+    assert workspace_distance(inputs, constraints) > 1
 
 
 def test_wiring_cost_uses_the_grid_or_given_positions():

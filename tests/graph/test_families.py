@@ -52,7 +52,12 @@ def test_parameters_give_a_valid_graph_in_every_space(constraints, seed, data):
             st.tuples(
                 st.just("global_workspace"),
                 st.fixed_dictionaries(
-                    {"hub": st.integers(0, count - 1), "hubs": st.integers(1, count), "join_hubs": st.booleans()}
+                    {
+                        "hub": st.integers(0, count - 1),
+                        "hubs": st.integers(1, count),
+                        "join_hubs": st.booleans(),
+                        "spread": st.booleans(),
+                    }
                 ),
             ),
             st.tuples(
@@ -133,6 +138,28 @@ def test_further_hubs_are_the_next_hidden_areas():
     # An input area may be the hub; what it may not reach is repaired through a hidden area.
     first = global_workspace(streams(max_edges=None), generator(), hub=0)
     assert (first.degree(0), first.n_edges) == (10, 11)
+
+
+@pytest.mark.parametrize("hubs", [1, 2, 3, 4])
+def test_a_spread_workspace_gives_each_other_area_one_hub(hubs):
+    graph = global_workspace(FREE, generator(), hub=2, hubs=hubs, spread=True)
+    chosen = set(range(2, 2 + hubs))
+    assert graph.n_edges == 12 - hubs + hubs * (hubs - 1) // 2
+    assert all(graph.degree(area) == 1 for area in range(12) if area not in chosen)
+    loads = [graph.degree(hub) - (hubs - 1) for hub in chosen]
+    assert max(loads) - min(loads) <= 1
+    apart = global_workspace(FREE, generator(), hub=2, hubs=hubs, spread=True, join_hubs=False)
+    assert set(graph.edges) - set(apart.edges) == set(combinations(sorted(chosen), 2))
+
+
+def test_a_spread_workspace_deals_over_allowed_edges():
+    # Input area 0 cannot be joined to hub 4: it goes to hub 5, and the others fill up hub 4 first.
+    areas = streams().areas
+    constraints = GraphConstraints.build(areas, forbidden_pairs=[(0, 4)])
+    graph = global_workspace(constraints, generator(), hub=4, hubs=2, spread=True)
+    assert graph.has_edge(0, 5)
+    assert graph.has_edge(1, 4)
+    assert (graph.degree(4), graph.degree(5), graph.n_edges) == (6, 6, 11)
 
 
 def test_hub_size_changes_only_the_hubs():

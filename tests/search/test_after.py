@@ -1,17 +1,19 @@
 import csv
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.searching import ScrambledExecutor, formula_evaluation
 from support.tiny import tiny_space
 
-from topo_search.graph import make_family
+from topo_search.graph import ModuleGraph, make_family
 from topo_search.search import (
     Comparison,
     Evaluation,
     EvaluationLog,
     GraphScores,
+    History,
     Pool,
     Proposal,
     Rescored,
@@ -21,6 +23,8 @@ from topo_search.search import (
     control_graphs,
     rescore,
 )
+from topo_search.search.after import parameter_matched_edges
+from topo_search.search.objectives import crowding_distance, leading_trials, non_dominated_ranks, pareto_order
 
 SPACE = tiny_space()
 
@@ -123,3 +127,99 @@ def test_the_gain_is_paired_by_seed():
     assert (mean, count) == (pytest.approx(0.3), 2)
     assert deviation == pytest.approx(0.0, abs=1e-12)
     assert comparison.paired_gain("rewired") is None
+
+
+def test_random_controls_of_equal_areas_are_matched_already():
+    winner = graph(3)
+    assert parameter_matched_edges(SPACE.constraints, winner) == winner.n_edges
+
+
+def test_a_winner_with_a_grown_hub_has_controls_of_as_many_coupling_entries():
+    space = tiny_space(
+        areas=[{"role": "input", "size": 4}, {"role": "hidden", "size": 4, "count": 8}, {"role": "output", "size": 4}],
+        edges={"max_edges": 30, "hub_sizes": [8]},
+    )
+    plain = make_family("random_density", space.constraints, np.random.default_rng(0), edges=12)
+    sizes = [8 if area == 1 else 4 for area in range(10)]
+    areas = [replace(area, size=size) for area, size in zip(plain.areas, sizes, strict=True)]
+    winner = ModuleGraph(areas, plain.edges)
+    expected = 12 + plain.degree(1)
+    assert parameter_matched_edges(space.constraints, winner) == expected
+    controls = control_graphs(space, winner, seed=0)
+    matched = [control for kind, control in controls if kind == "random_parameters"]
+    assert [control.n_edges for control in matched] == [expected] * space.after.parameter_controls
+    assert all(control.n_edges == 12 for kind, control in controls if kind == "random")
+    assert all(space.constraints.violation(control) is None for control in matched)
+
+
+def test_controls_matched_in_parameters_may_exceed_the_edge_budget():
+    space = tiny_space(edges={"max_edges": 7, "hub_sizes": [8]})
+    plain = make_family("random_density", space.constraints, np.random.default_rng(0))
+    areas = [replace(area, size=8 if index == 2 else 4) for index, area in enumerate(plain.areas)]
+    winner = ModuleGraph(areas, plain.edges)
+    matched = [control for kind, control in control_graphs(space, winner, seed=0) if kind == "random_parameters"]
+    assert {control.n_edges for control in matched} == {7 + plain.degree(2)}
+    assert all(control.n_edges == 7 for kind, control in control_graphs(space, winner, seed=0) if kind == "random")
+
+
+def test_one_area_has_no_edges_to_match():
+    space = tiny_space(areas=[{"role": "input+output", "size": 4}], edges={})
+    alone = ModuleGraph(space.constraints.areas, [])
+    assert parameter_matched_edges(space.constraints, alone) == 0
+
+
+def test_with_a_cost_the_winners_are_those_that_no_other_beats(tmp_path):
+    space = tiny_space(search={"objectives": ["accuracy", "edges"]}, after={"rescored": 6, "rescore_seeds": 2})
+    result = rescore(
+        space, trials(6), Pool(ScrambledExecutor(), EvaluationLog(tmp_path / "log")), seed=0, on_progress=None
+    )
+    values = [(entry.mean, -entry.trial.graph.n_edges) for entry in result]
+    ranks = list(non_dominated_ranks(values))
+    assert ranks == sorted(ranks)
+    for rank in set(ranks):
+        means = [entry.mean for entry, own in zip(result, ranks, strict=True) if own == rank]
+        assert means == sorted(means, reverse=True)
+
+
+def at(number, *scores, parameters=0):
+    results = tuple(Evaluation(s, (s,), (1.0,), best_epoch=1, parameters=parameters) for s in scores)
+    return Trial(number, Proposal(graph(number), "random", "random_density"), results, True)
+
+
+def test_leading_trials_are_the_leaderboard_where_accuracy_is_all():
+    history = History()
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        entry = at(number, *rng.uniform(size=rng.integers(1, 4)).round(1))
+        history.propose(entry.proposal)
+        history.put(entry)
+    assert leading_trials(history.scored(), ("accuracy",), count=50) == history.leaderboard()
+    assert leading_trials(history.scored(), ("accuracy",), count=7) == history.leaderboard()[:7]
+
+
+def test_leading_trials_with_a_cost_are_the_front_of_the_highest_rung_first():
+    low = [at(0, 0.99, parameters=1)]
+    high = [
+        at(1, 0.1, 0.5, parameters=10),
+        at(2, 0.1, 0.4, parameters=20),
+        at(3, 0.1, 0.9, parameters=90),
+        at(4, 0.1, 0.5, parameters=10),
+    ]
+    numbers = [t.number for t in leading_trials([*low, *high], ("accuracy", "parameters"), count=9)]
+    # 1 and 3 are the front, 4 is one of them again, 2 is beaten by 1.
+    assert numbers == [1, 3, 4, 2, 0]
+
+
+def test_the_order_of_a_front_is_by_rank_then_distance():
+    rng = np.random.default_rng(2)
+    values = rng.integers(0, 6, size=(40, 2))
+    order = pareto_order(values)
+    assert sorted(order) == list(range(40))
+    ranks = non_dominated_ranks(values)[order]
+    assert list(ranks) == sorted(ranks)
+    firsts = [index for index in order if not any((values[index] == values[j]).all() for j in range(index))]
+    for rank in set(ranks):
+        front = [index for index in firsts if non_dominated_ranks(values)[index] == rank]
+        rows = values[sorted(front)]
+        distance = dict(zip(sorted(front), crowding_distance(rows), strict=True))
+        assert [distance[index] for index in front] == sorted(distance.values(), reverse=True)

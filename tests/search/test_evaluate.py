@@ -1,13 +1,15 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from support.tiny import tiny_space
 
 from topo_search.errors import InputError
-from topo_search.graph import make_family
-from topo_search.search import Evaluator, Request
+from topo_search.graph import ModuleGraph, make_family
+from topo_search.search import Evaluation, Evaluator, Request
 from topo_search.tasks import load_task
+from topo_search.training import EDGE_CRITERIA
 
 SPACE = tiny_space()
 GRAPH = make_family("random_density", SPACE.constraints, np.random.default_rng(0)).to_json()
@@ -70,3 +72,63 @@ def test_a_recipe_without_stable_areas_is_one_line():
     space = tiny_space(network={"dt": 0.2, "recipe": {"density": 1.0, "magnitude": 50.0, "tries": 3}})
     with pytest.raises(InputError, match="no stable area of 4 units was found in 3 tries"):
         Evaluator(space, load_task(space.task)).evaluate(Request(GRAPH, 1, 0))
+
+
+DENSE = ModuleGraph(SPACE.constraints.areas, SPACE.constraints.allowed_edges)
+
+
+def test_edge_scores_come_only_when_asked_for(evaluator):
+    plain, scored = (evaluator.evaluate(Request(DENSE.to_json(), 2, 0, edge_scores=asked)) for asked in (False, True))
+    assert plain.edge_scores is None
+    assert scored.edge_scores.keys() == EDGE_CRITERIA.keys()
+    assert all(len(row) == DENSE.n_edges for row in scored.edge_scores.values())
+    assert plain.curve == scored.curve, "looking at gradients must not change the training"
+    again = Evaluation.from_dict(json.loads(json.dumps(dataclasses.asdict(scored))))
+    assert (
+        values(again) == values(evaluator.evaluate(Request(DENSE.to_json(), 2, 0, edge_scores=True))) == values(scored)
+    )
+
+
+@pytest.mark.parametrize("moves", ["rigl", "set"])
+def test_moved_edges_are_told_and_their_network_is_certified(evaluator, moves, tmp_path):
+    request = Request(GRAPH, 3, 0, moves=moves, edge_scores=True, save_to=str(tmp_path / "net"))
+    evaluation = evaluator.evaluate(request)
+    before = ModuleGraph.from_json(GRAPH)
+    assert evaluation.final_edges != before.edges
+    assert len(evaluation.final_edges) == before.n_edges
+    assert SPACE.constraints.violation(before.with_edges(evaluation.final_edges)) is None
+    assert evaluation.certified
+    assert ModuleGraph.load(tmp_path / "net" / "graph.json").edges == evaluation.final_edges
+    assert len(evaluation.edge_scores["taylor"]) == before.n_edges
+    assert values(evaluator.evaluate(request)) == values(evaluation)
+
+
+def test_a_child_begins_with_the_coupling_of_its_parent(evaluator, tmp_path):
+    kept = tmp_path / "couplings" / "0-2.safetensors"
+    plain = evaluator.evaluate(Request(GRAPH, 3, 0, keep_coupling=str(kept)))
+    request = Request(DENSE.to_json(), 3, 0, inherit=str(kept), inherit_key="parent@2")
+    child = evaluator.evaluate(request)
+    assert child.curve != evaluator.evaluate(Request(DENSE.to_json(), 3, 0)).curve
+    assert values(plain) == values(evaluator.evaluate(Request(GRAPH, 3, 0)))
+    checkpoint = str(tmp_path / "1.safetensors")
+    for epochs in (1, 2, 3):
+        climbed = evaluator.evaluate(dataclasses.replace(request, epochs=epochs, checkpoint=checkpoint))
+    assert (climbed.curve, climbed.losses) == (child.curve, child.losses)
+    # Of another parent the checkpoint is not taken up.
+    other = dataclasses.replace(request, inherit_key="other@2", checkpoint=checkpoint)
+    evaluator.evaluate(dataclasses.replace(other, epochs=1))
+    assert evaluator.evaluate(other).curve == child.curve
+    kept.unlink()
+    with pytest.raises(InputError, match="no coupling at"):
+        evaluator.evaluate(request)
+
+
+def test_pruned_pairs_are_not_counted_as_parameters(evaluator, tmp_path):
+    training = {**SPACE.training.model_dump(), "unit_pruning": {"fraction": 0.5, "epochs": [1]}}
+    pruning = Evaluator(tiny_space(training=training), evaluator.task)
+    whole, short, long = (e.evaluate(Request(GRAPH, n, 0)) for e, n in ((evaluator, 3), (pruning, 1), (pruning, 3)))
+    assert whole.parameters == short.parameters
+    assert whole.parameters - long.parameters == ModuleGraph.from_json(GRAPH).n_edges * 8
+    checkpoint = str(tmp_path / "0.safetensors")
+    climbed = [pruning.evaluate(Request(GRAPH, epochs, 0, checkpoint=checkpoint)) for epochs in (1, 2, 3)]
+    assert values(climbed[-1]) == values(long)

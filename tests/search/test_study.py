@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import optuna
 import pytest
@@ -5,7 +7,7 @@ from support.tiny import tiny_space
 
 from topo_search.errors import InputError
 from topo_search.graph import make_family
-from topo_search.search import Evaluation, Proposal, SearchStudy, Trial, open_storage
+from topo_search.search import Evaluation, Pretraining, Proposal, SearchStudy, Trial, open_storage
 
 SPACE = tiny_space()
 
@@ -82,3 +84,47 @@ def test_a_bad_url_is_refused_without_its_password():
     with pytest.raises(InputError, match="cannot be opened") as caught:
         open_storage("nosuchdb://user:secret@host/name")
     assert "secret" not in str(caught.value)
+
+
+COSTED = tiny_space(search={"objectives": ["accuracy", "parameters"]})
+
+
+def test_a_cost_makes_the_study_one_of_two_directions(tmp_path):
+    study = SearchStudy(open_storage(tmp_path / "study.journal"), "run", space=COSTED)
+    trials = []
+    for number, (score, parameters) in enumerate([(0.5, 100), (0.7, 300), (0.4, 200)]):
+        whole = trial(number, score)
+        results = tuple(replace(result, parameters=parameters) for result in whole.results)
+        trials.append(replace(whole, results=results))
+    trials.append(trial(3, 0.5, reason="diverged"))
+    for entry in trials:
+        study.add(entry)
+    stored = optuna.load_study(study_name="run", storage=open_storage(tmp_path / "study.journal"))
+    assert [direction.name for direction in stored.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert [t.values for t in stored.trials] == [[0.5, 100.0], [0.7, 300.0], [0.4, 200.0], None]
+    assert stored.trials[0].intermediate_values == {1: 0.5}
+    assert {t.number for t in stored.best_trials} == {0, 1}
+    again = SearchStudy(open_storage(tmp_path / "study.journal"), "run", space=COSTED)
+    assert again.trials() == {entry.number: entry for entry in trials}
+
+
+def test_a_pretraining_comes_back_and_is_never_optunas_best(tmp_path):
+    study = open_study(tmp_path / "study.journal")
+    candidate, learner = trial(0, 0.5), trial(1, 0.9)
+    learner = replace(learner, proposal=replace(learner.proposal, pretraining=Pretraining(3, "rigl")))
+    for entry in (candidate, learner):
+        study.add(entry)
+    again = open_study(tmp_path / "study.journal")
+    assert again.trials() == {0: candidate, 1: learner}
+    assert again.study.best_trial.number == 0
+
+
+def test_the_agreement_of_rungs_is_written_once(tmp_path):
+    study = open_study(tmp_path / "study.journal")
+    entry = {"epochs": 1, "against": 3, "tau": 0.5, "low": 0.1, "high": 0.9, "n": 12}
+    study.record_agreement([entry])
+    again = open_study(tmp_path / "study.journal")
+    size = (tmp_path / "study.journal").stat().st_size
+    again.record_agreement([entry])
+    assert again.study.user_attrs["rank_agreement"] == [entry]
+    assert (tmp_path / "study.journal").stat().st_size == size

@@ -20,10 +20,12 @@ from topo_search.api.setup import (
     prepare,
     without_password,
 )
+from topo_search.api.starting import Start
 from topo_search.config import parse_space, read_space_file, space_to_yaml
 from topo_search.errors import InputError
 from topo_search.files import read_json, write_atomically, write_json
 from topo_search.graph import ModuleGraph
+from topo_search.report.tables import group_comparison
 from topo_search.search import (
     Comparison,
     EvaluationLog,
@@ -37,6 +39,8 @@ from topo_search.search import (
     open_storage,
     rescore,
 )
+from topo_search.search.agreement import RankAgreement, measure_agreement
+from topo_search.search.objectives import leading_trials
 from topo_search.search.versions import versions
 
 if TYPE_CHECKING:
@@ -86,6 +90,8 @@ class SearchResult:
         comparison: winners and controls in full training; ``None`` where there is no winner.
         evaluated: evaluations that ran now; 0 where the run was finished already.
         exhausted: whether the space held fewer graphs than the budget.
+        agreement: how well each rung below the top ranks candidates; empty where it was not measured.
+        inherited: whether children began with their parents' coupling.
     """
 
     folder: Path
@@ -94,6 +100,26 @@ class SearchResult:
     comparison: Comparison | None
     evaluated: int
     exhausted: bool
+    agreement: tuple[RankAgreement, ...] = ()
+    inherited: bool = False
+
+    @property
+    def pretrainings(self) -> int:
+        """Trials that were no candidates: they were trained to learn which edges matter."""
+        return sum(not trial.is_candidate for trial in self.trials)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be known to read the trials' scores, one sentence each."""
+        notes = []
+        if self.inherited:
+            notes.append(
+                "children began with their parents' coupling: scores are not those of training from scratch "
+                "(those of winners and controls are)"
+            )
+        if self.pretrainings:
+            notes.append(f"{self.pretrainings} of {len(self.trials)} trials were pretrainings, not candidates")
+        return tuple(notes)
 
     @property
     def best(self) -> Winner:
@@ -120,6 +146,7 @@ def evolve(
     data_dir: str | Path | None = None,
     download: bool = False,
     overrides: Sequence[str] = (),
+    start: Start | Sequence[Start] = (),
     on_progress: ProgressCallback | None = None,
     on_folder: Callable[[Path], None] | None = None,
     on_notice: NoticeCallback | None = None,
@@ -138,6 +165,8 @@ def evolve(
         data_dir: where data sets lie.
         download: fetch the data set where it is missing.
         overrides: ``key=value`` entries put into the space.
+        start: graphs that are proposed first: each a graph, a ``.json``, ``.graphml`` or ``.csv`` file, or the folder
+            of a winner or a run; see :func:`topo_search.api.starting.with_starts`.
         on_progress: told what happens.
         on_folder: told the run's folder before anything runs.
         on_notice: told then if the reference engine serves, and why.
@@ -156,6 +185,7 @@ def evolve(
         data_dir=data_dir,
         download=download,
         out=out,
+        start=start,
     )
     path = new_folder_path(setup.space.name) if out is None else Path(out)
     if storage is not None and has_study(open_storage(storage), path.resolve().name):
@@ -289,7 +319,10 @@ def _run_search(
         except BaseException:
             driver.write_tables()
             raise
-        leaders = driver.history.leaderboard()
+        agreement = measure_agreement(driver, on_progress=on_progress)
+        if agreement:
+            study.record_agreement([entry.as_dict() for entry in agreement])
+        leaders = leading_trials(driver.history.scored(), space.search.objectives, count=space.after.rescored)
         rescored = rescore(space, leaders, driver.pool, seed=seed, on_progress=on_progress)
         if any(entry.scores for entry in rescored):
             comparison = compare_winners(
@@ -297,7 +330,16 @@ def _run_search(
             )
     trials = tuple(trial for _, trial in sorted(driver.decisions.trials.items()))
     winners = _read_winners(folder, comparison)
-    result = SearchResult(folder.path, trials, winners, comparison, driver.pool.evaluated, driver.decisions.exhausted)
+    result = SearchResult(
+        folder.path,
+        trials,
+        winners,
+        comparison,
+        driver.pool.evaluated,
+        driver.decisions.exhausted,
+        agreement,
+        inherited=space.search.inherit_weights,
+    )
     write_json(folder.summary, _summary(result, budget))
     shutil.rmtree(folder.full, ignore_errors=True)
     shutil.rmtree(folder.rungs, ignore_errors=True)
@@ -326,6 +368,13 @@ def _read_winners(folder: RunFolder, comparison: Comparison | None) -> tuple[Win
     return tuple(winners)
 
 
+def _paired(comparison: Comparison | None) -> dict[str, Any]:
+    """The best winner against each kind of control, seed by seed."""
+    kinds = () if comparison is None else dict.fromkeys(e.kind for e in comparison.graphs if e.kind != "winner")
+    found = {kind: None if comparison is None else group_comparison(comparison, kind) for kind in kinds}
+    return {kind: None if entry is None else entry.as_dict() for kind, entry in found.items()}
+
+
 def _summary(result: SearchResult, budget: int) -> dict[str, Any]:
     states = [trial.state for trial in result.trials]
     gain = None if result.comparison is None else result.comparison.paired_gain("random")
@@ -335,7 +384,11 @@ def _summary(result: SearchResult, budget: int) -> dict[str, Any]:
         "trials": len(result.trials),
         "complete": states.count("COMPLETE"),
         "failed": states.count("FAIL"),
+        "pretrainings": result.pretrainings,
+        "inherit_weights": result.inherited,
+        "notes": list(result.notes),
         "space_exhausted": result.exhausted,
+        "rank_agreement": [entry.as_dict() for entry in result.agreement],
         "winners": [
             {
                 "rank": winner.rank,
@@ -353,4 +406,5 @@ def _summary(result: SearchResult, budget: int) -> dict[str, Any]:
         "gain_over_random": None
         if gain is None
         else {"mean": gain[0], "sd": None if math.isnan(gain[1]) else gain[1], "seeds": gain[2]},
+        "paired": _paired(result.comparison),
     }

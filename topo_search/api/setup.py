@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from topo_search.api.starting import Start, with_starts
 from topo_search.config import apply_overrides, load_space, parse_space, read_space_file
 from topo_search.engine.native import native_status
 from topo_search.errors import InputError
@@ -105,6 +106,7 @@ def prepare(
     data_dir: str | Path | None = None,
     download: bool = False,
     out: str | Path | None = None,
+    start: Start | Sequence[Start] = (),
 ) -> Setup:
     """Resolve and check what was given; nothing is written.
 
@@ -118,6 +120,7 @@ def prepare(
         data_dir: where data sets lie.
         download: fetch the data set where it is missing.
         out: folder to be written to, which must be new or empty.
+        start: graphs that a search starts from.
 
     Raises:
         InputError: if anything given is wrong.
@@ -131,7 +134,7 @@ def prepare(
         )
     if out is not None:
         _check_new_folder(Path(out))
-    resolved = _resolve_space(space, overrides, strategy)
+    resolved = with_starts(_resolve_space(space, overrides, strategy), start)
     chosen = _device(device)
     status = native_status()
     task = _load_checked_task(resolved, data_dir, download)

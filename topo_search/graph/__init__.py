@@ -4,16 +4,19 @@
 - ``constraints``: ``GraphConstraints``, what a valid graph respects.
 - ``families``: all-to-all, random density, global workspace, ring, small world, lattice, blocks, regular.
 - ``mutations``, ``crossover``: children of graphs.
+- ``alignment``: the areas of one graph renumbered to agree with another.
 - ``joining``: several graphs as one.
+- ``adjacency_file``: graphs from a matrix in a CSV file.
 - ``rewiring``: random graphs with the degrees of a given one.
 - ``repair``: the nearest way from any edges to a valid graph.
 - ``descriptors``: numbers that describe a graph.
 - ``positions``: where areas lie.
 """
 
+from topo_search.graph.alignment import align_areas, interchangeable_areas
 from topo_search.graph.constraints import GraphConstraints
 from topo_search.graph.crossover import crossover
-from topo_search.graph.descriptors import describe
+from topo_search.graph.descriptors import describe, workspace_distance
 from topo_search.graph.families import (
     FAMILIES,
     Family,
@@ -58,6 +61,7 @@ __all__ = [
     "Mutation",
     "Operator",
     "add_edge",
+    "align_areas",
     "all_to_all",
     "crossover",
     "degree_preserving_rewire",
@@ -66,6 +70,7 @@ __all__ = [
     "global_workspace",
     "grid_positions",
     "grow_hub",
+    "interchangeable_areas",
     "join_graphs",
     "make_family",
     "move_hub_edge",
@@ -80,4 +85,5 @@ __all__ = [
     "small_world",
     "stochastic_block",
     "swap_edges",
+    "workspace_distance",
 ]

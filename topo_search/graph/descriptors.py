@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+
 import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 
+from topo_search.graph.constraints import GraphConstraints
 from topo_search.graph.module_graph import ModuleGraph
 from topo_search.graph.positions import area_distances
 
-__all__ = ["describe"]
+__all__ = ["describe", "workspace_distance"]
 
 
 def describe(graph: ModuleGraph, *, positions: ArrayLike | None = None) -> dict[str, float]:
@@ -36,6 +41,7 @@ def describe(graph: ModuleGraph, *, positions: ArrayLike | None = None) -> dict[
         - ``cycles``: cyclomatic number, edges - areas + components.
         - ``wiring_cost``: sum over edges of the distance of their ends, in the unit of the positions.
         - ``isolated_areas``: number of areas without edge.
+        - ``workspace_distance``: see :func:`workspace_distance`; every pair of areas counts as allowed.
 
     Raises:
         GraphError: If the positions are not ``(p, d)`` finite numbers.
@@ -63,7 +69,33 @@ def describe(graph: ModuleGraph, *, positions: ArrayLike | None = None) -> dict[
         "cycles": float(graph.n_edges - count + components),
         "wiring_cost": float(sum(distances[edge] for edge in graph.edges)),
         "isolated_areas": float(np.count_nonzero(degrees == 0)),
+        "workspace_distance": float(workspace_distance(graph)),
     }
+
+
+def workspace_distance(graph: ModuleGraph, constraints: GraphConstraints | None = None) -> int:
+    """Fewest edges to add or remove until the graph is a global workspace of one hub: a star.
+
+    Sizes of areas do not count, nor does the edge budget: a space whose budget is below a star's edges has no graph of
+    distance 0.
+
+    Args:
+        graph: Any graph.
+        constraints: Which edges are allowed. The star of a hub then has the allowed edges alone, and only those hubs
+            count whose star is valid but for the budget; all hubs where none is. Default: every pair of areas is
+            allowed.
+    """
+    stars = dict.fromkeys(range(graph.n_areas), graph.n_areas - 1) if constraints is None else _stars(constraints)
+    # The hub's edges stay, the others go, and what its star lacks is added.
+    return min(graph.n_edges + star - 2 * graph.degree(hub) for hub, star in stars.items())
+
+
+@lru_cache(maxsize=64)
+def _stars(constraints: GraphConstraints) -> Mapping[int, int]:
+    """Edges of each hub's star, for the hubs that count."""
+    of = {hub: [edge for edge in constraints.allowed_edges if hub in edge] for hub in range(len(constraints.areas))}
+    valid = {hub: len(edges) for hub, edges in of.items() if constraints.connects(edges)}
+    return MappingProxyType(valid or {hub: len(edges) for hub, edges in of.items()})
 
 
 def _modularity(graph: ModuleGraph) -> float:

@@ -102,10 +102,12 @@ def global_workspace(
     hubs: int = 1,
     join_hubs: bool = True,
     hub_size: int | None = None,
+    spread: bool = False,
 ) -> ModuleGraph:
     """Hubs that are joined to every other area, and no edge between the other areas.
 
-    Named after Baars' global workspace theory, in which specialists communicate through a shared workspace.
+    Named after Baars' global workspace theory, in which specialists communicate through a shared workspace. With
+    ``spread`` the workspace is a small assembly: each other area is joined to one hub alone.
 
     Args:
         constraints: What the graph must respect.
@@ -114,6 +116,8 @@ def global_workspace(
         hubs: Number of hubs; after the first come the next hidden areas, then all other areas, in cyclic order.
         join_hubs: Whether hubs are joined to each other.
         hub_size: Units of each hub, its base size or one of ``constraints.hub_sizes``. Default: the base size.
+        spread: Whether each other area has one hub instead of all: in label order, the hub with the fewest so far
+            among those that it may be joined to.
 
     Raises:
         GraphError: If ``hub`` or ``hubs`` is out of range, or a hub may not take ``hub_size``.
@@ -131,12 +135,26 @@ def global_workspace(
                 sizes = ", ".join(map(str, constraints.sizes_of(i)))
                 raise GraphError(f"hub_size must be one of {sizes} (area {i}), got {hub_size}")
             areas[i] = Area(hub_size, is_input=areas[i].is_input, is_output=areas[i].is_output)
-    edges = [
-        (i, j)
-        for i, j in combinations(range(count), 2)
-        if (i in chosen) != (j in chosen) or (join_hubs and i in chosen and j in chosen)
-    ]
+    edges = [*combinations(sorted(chosen), 2)] if join_hubs else []
+    others = [i for i in range(count) if i not in chosen]
+    if spread:
+        edges += _dealt(others, chosen, constraints)
+    else:
+        edges += [(i, j) for i in others for j in chosen]
     return _valid(edges, constraints, rng).with_areas(areas)
+
+
+def _dealt(others: Sequence[int], hubs: Sequence[int], constraints: GraphConstraints) -> list[Edge]:
+    """One edge from each of the other areas to a hub, so that the hubs' loads are as equal as the rules let them be."""
+    load = dict.fromkeys(hubs, 0)
+    edges: list[Edge] = []
+    for area in others:
+        open_hubs = [hub for hub in hubs if (min(area, hub), max(area, hub)) not in constraints.forbidden]
+        if open_hubs:
+            hub = min(open_hubs, key=lambda hub: load[hub])
+            load[hub] += 1
+            edges.append((area, hub))
+    return edges
 
 
 def ring(constraints: GraphConstraints, rng: np.random.Generator) -> ModuleGraph:

@@ -9,19 +9,35 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from topo_search.analysis import GroupComparison, bootstrap_mean, compare_groups, mean_interval
 from topo_search.search import Comparison, GraphScores, ProbeResult
+from topo_search.search.agreement import RankAgreement
+from topo_search.seeds import generator
 
-__all__ = ["comparison_table", "duration", "probe_table", "result_console", "verdict"]
+__all__ = [
+    "agreement_lines",
+    "comparison_table",
+    "duration",
+    "group_comparison",
+    "probe_table",
+    "result_console",
+    "verdict",
+]
 
 # Wide enough for every table where the output is a file or a pipe, which have no width of their own.
 PLAIN_WIDTH = 120
 
 KINDS = {
     "random": "random, same number of edges",
+    "random_parameters": "random, same parameters",
     "rewired": "rewired winner, same degrees",
     "global_workspace": "global workspace",
     "all_edges": "all allowed edges",
 }
+# The kinds of control that the verdict names.
+PAIRED = ("random", "random_parameters", "rewired")
+# Fewer values give an interval that says nothing: with two, Student's t is 13 standard errors wide either way.
+MIN_VALUES = 3
 
 
 def duration(seconds: float) -> str:
@@ -48,16 +64,35 @@ def _spread(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.3f} ± {statistics.stdev(values):.3f}"
 
 
+def _interval(entries: Sequence[GraphScores]) -> str:
+    """95 % interval of the mean test accuracy, empty where there are too few values for one.
+
+    Of one graph it is for further seeds (Student's t), of several for further graphs and seeds (bootstrap of both).
+    """
+    if any(len(entry.test) < len(entry.seeds) for entry in entries):
+        return ""
+    scores = [entry.test for entry in entries]
+    if len(scores) >= MIN_VALUES:
+        interval = bootstrap_mean(scores, generator("interval", entries[0].kind))
+    elif len(scores) == 1 and len(scores[0]) >= MIN_VALUES:
+        interval = mean_interval(scores[0])
+    else:
+        return ""
+    return f"{interval.low:.3f} - {interval.high:.3f}"
+
+
 def comparison_table(comparison: Comparison) -> Table:
     """Winners and controls in full training.
 
     The spread of a single graph is over seeds; that of several graphs is over the graphs' means.
     """
-    table = Table(title="Full training on fresh seeds; the test part was read once for each", title_justify="left")
+    table = Table(
+        title="Full training on fresh seeds, mean ± sd; the test part was read once for each", title_justify="left"
+    )
     table.add_column("graph", no_wrap=True)
-    for column in ("edges", "parameters", "validation", "test, mean ± sd"):
+    for column in ("edges", "parameters", "validation", "test", "95 % interval"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("n", no_wrap=True)
+    table.add_column("graphs x seeds", no_wrap=True)
     for entry in comparison.of_kind("winner"):
         _add(table, f"winner {entry.rank}", [entry])
     for kind, label in KINDS.items():
@@ -71,13 +106,11 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def _add(table: Table, label: str, entries: Sequence[GraphScores]) -> None:
-    seeds = len(entries[0].seeds)
     if len(entries) == 1:
-        validation, test, count = entries[0].validation, entries[0].test, f"{seeds} seeds"
+        validation, test = entries[0].validation, entries[0].test
     else:
         validation = tuple(statistics.fmean(entry.validation) for entry in entries if entry.validation)
         test = tuple(entry.test_mean for entry in entries if entry.test)
-        count = f"{len(entries)} graphs x {seeds} seeds"
     parameters = sorted({e.parameters for entry in entries for e in entry.evaluations if not e.failed})
     edges = sorted({entry.graph.n_edges for entry in entries})
     table.add_row(
@@ -86,20 +119,51 @@ def _add(table: Table, label: str, entries: Sequence[GraphScores]) -> None:
         "-".join(map(str, dict.fromkeys((parameters[0], parameters[-1])))) if parameters else "",
         _spread(validation),
         _spread(test),
-        count,
+        _interval(entries),
+        f"{len(entries)} x {len(entries[0].seeds)}",
     )
+
+
+def group_comparison(comparison: Comparison, kind: str) -> GroupComparison | None:
+    """The best winner against the controls of a kind, in test accuracy; ``None`` where a training diverged."""
+    scores = comparison.by_seed(kind)
+    return None if scores is None else compare_groups(*scores, generator("group comparison", kind))
 
 
 def verdict(comparison: Comparison) -> str:
-    """The best winner against the random controls, in one line, paired by seed."""
-    gain = comparison.paired_gain("random")
-    if gain is None:
-        return "no paired comparison with random graphs: a training diverged or there are none"
-    mean, deviation, seeds = gain
-    spread = "" if math.isnan(deviation) else f" ± {deviation:.3f} sd"
-    return (
-        f"best winner less the mean random graph, test accuracy paired by seed: {mean:+.3f}{spread} (n = {seeds} seeds)"
+    """The best winner against random graphs and against rewires of it, paired by seed; a line for each."""
+    found = {kind: group_comparison(comparison, kind) for kind in PAIRED}
+    compared = {kind: entry for kind, entry in found.items() if entry is not None}
+    if not compared:
+        return "no paired comparison with controls: a training diverged or there are none"
+    seeds = next(iter(compared.values())).by_seed.n
+    head = (
+        f"winner 1 less the controls' mean, test accuracy paired by seed, n = {seeds} seed{'s' * (seeds > 1)} "
+        "(95 % interval; p: t, sign flips):"
     )
+    return "\n".join([head, *(f"  {KINDS[kind]:<28}  {_difference(entry)}" for kind, entry in compared.items())])
+
+
+def _difference(entry: GroupComparison) -> str:
+    paired, count = entry.by_seed, entry.graphs[1]
+    # Three seeds cannot give a small p by flipping signs: both tests are shown, so that neither misleads.
+    tests = f" ({paired.low:+.3f} to {paired.high:+.3f}), p {_p(paired.p_t)} and {_p(paired.p_sign_flip)}"
+    return f"{paired.mean:+.3f}{tests if paired.n > 1 else ''}, above {round(entry.beaten * count)} of {count} graphs"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def agreement_lines(agreement: Sequence[RankAgreement]) -> list[str]:
+    """How well each rung ranked the candidates of a search, a line for each."""
+    return [
+        f"rung of {entry.epochs} epochs ranks as {entry.against} epochs do: "
+        + ("tau undefined, equal scores" if math.isnan(entry.tau) else f"tau {entry.tau:.2f}")
+        + ("" if math.isnan(entry.tau) else f" ({entry.low:.2f} to {entry.high:.2f})")
+        + f", n = {entry.n}"
+        for entry in agreement
+    ]
 
 
 def probe_table(result: ProbeResult) -> Table:

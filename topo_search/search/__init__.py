@@ -6,10 +6,21 @@
 - :class:`SearchDriver`, :class:`Pool`, :class:`Executor`: running it.
 - :class:`SearchStudy`, :class:`EvaluationLog`, :class:`RunFolder`: what is kept.
 - :func:`rescore`, :func:`compare_winners`: winners against controls.
+- :func:`measure_agreement`: how well the rungs rank.
+- :func:`leading_trials`, :func:`pareto_order`: the best, with one objective or two.
 - :func:`run_probe`, :func:`search_seconds`: whether the graph matters, and the cost of a search.
 """
 
-from topo_search.search.after import Comparison, GraphScores, Rescored, compare_winners, control_graphs, rescore
+from topo_search.search.after import (
+    Comparison,
+    GraphScores,
+    Rescored,
+    compare_winners,
+    control_graphs,
+    parameter_matched_edges,
+    rescore,
+)
+from topo_search.search.agreement import RankAgreement, measure_agreement
 from topo_search.search.decisions import Decisions, Job
 from topo_search.search.driver import Pool, SearchDriver
 from topo_search.search.evaluate import Evaluator, Request, candidate_network
@@ -17,6 +28,7 @@ from topo_search.search.evaluation_log import EvaluationLog
 from topo_search.search.executor import Executor, Finished
 from topo_search.search.history import Evaluation, History, Pretraining, Proposal, Trial
 from topo_search.search.ladder import Ladder
+from topo_search.search.objectives import leading_trials, pareto_order
 from topo_search.search.probe import ProbeError, ProbeResult, RungAgreement, run_probe, search_seconds, signal_and_noise
 from topo_search.search.progress import Progress, ProgressCallback
 from topo_search.search.run_folder import RunFolder
@@ -45,6 +57,7 @@ __all__ = [
     "Progress",
     "ProgressCallback",
     "Proposal",
+    "RankAgreement",
     "Request",
     "Rescored",
     "RunFolder",
@@ -60,7 +73,11 @@ __all__ = [
     "control_graphs",
     "find_strategies",
     "has_study",
+    "leading_trials",
+    "measure_agreement",
     "open_storage",
+    "parameter_matched_edges",
+    "pareto_order",
     "rescore",
     "run_probe",
     "search_seconds",

@@ -6,21 +6,33 @@ import math
 import shutil
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from topo_search.files import write_json
-from topo_search.graph import ModuleGraph, degree_preserving_rewire, make_family
+from topo_search.graph import GraphConstraints, ModuleGraph, degree_preserving_rewire, make_family
 from topo_search.search.driver import Pool
 from topo_search.search.evaluate import Request
 from topo_search.search.history import Evaluation, Trial
+from topo_search.search.objectives import non_dominated_ranks, trial_values
 from topo_search.search.progress import Progress, ProgressCallback
 from topo_search.search.run_folder import RunFolder
 from topo_search.search.space import SearchSpace
 from topo_search.seeds import generator, seed_for
 
-__all__ = ["Comparison", "GraphScores", "Rescored", "compare_winners", "control_graphs", "rescore"]
+__all__ = [
+    "Comparison",
+    "GraphScores",
+    "Rescored",
+    "compare_winners",
+    "control_graphs",
+    "parameter_matched_edges",
+    "rescore",
+]
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class GraphScores:
     """A graph trained in full with several seeds.
 
     Attributes:
-        kind: ``winner``, ``random``, ``rewired``, ``global_workspace`` or ``all_edges``.
+        kind: ``winner``, ``random``, ``random_parameters``, ``rewired``, ``global_workspace`` or ``all_edges``.
         graph: the graph.
         seeds: of the trainings.
         evaluations: one a seed.
@@ -91,18 +103,25 @@ class Comparison:
         """Graphs of one kind."""
         return [entry for entry in self.graphs if entry.kind == kind]
 
-    def paired_gain(self, kind: str) -> tuple[float, float, int] | None:
-        """Test accuracy of the best winner less the mean of a kind, seed by seed: mean, standard deviation, n seeds.
+    def by_seed(self, kind: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Test accuracy of the best winner, ``(seeds,)``, and of all graphs of a kind, ``(graphs, seeds)``.
 
         ``None`` where a training diverged or the kind is empty.
         """
         others, winners = self.of_kind(kind), self.of_kind("winner")
         if not others or not winners or any(len(g.test) < len(g.seeds) for g in (*others, winners[0])):
             return None
-        gains = [
-            winners[0].test[i] - statistics.fmean(other.test[i] for other in others)
-            for i in range(len(winners[0].seeds))
-        ]
+        return np.array(winners[0].test), np.array([other.test for other in others])
+
+    def paired_gain(self, kind: str) -> tuple[float, float, int] | None:
+        """Test accuracy of the best winner less the mean of a kind, seed by seed: mean, standard deviation, n seeds.
+
+        ``None`` where a training diverged or the kind is empty.
+        """
+        scores = self.by_seed(kind)
+        if scores is None:
+            return None
+        gains = (scores[0] - scores[1].mean(axis=0)).tolist()
         return statistics.fmean(gains), statistics.stdev(gains) if len(gains) > 1 else math.nan, len(gains)
 
     def rows(self) -> list[list[Any]]:
@@ -122,20 +141,47 @@ class Comparison:
         ]
 
 
+def parameter_matched_edges(constraints: GraphConstraints, winner: ModuleGraph) -> int:
+    """How many edges a random graph needs to have about as many trained coupling entries as a winner.
+
+    An edge between areas of n and m units has n m entries (or a fixed multiple of it). A random graph of k edges has k
+    times the mean over allowed edges, of areas of their base sizes. Where all areas are of one size this is the
+    winner's own number of edges; a winner with a grown hub has more entries than its number of edges says.
+
+    Input weights, readout and what areas train themselves are not counted: they follow the sizes of areas, not edges.
+
+    Returns:
+        The nearest number of edges, from ``constraints.min_edges`` to that of all allowed edges: the edge budget counts
+        edges and would make the match impossible for the winners that need it.
+    """
+    if not constraints.allowed_edges:
+        return winner.n_edges
+    base = [area.size for area in constraints.areas]
+    entries = sum(winner.sizes[i] * winner.sizes[j] for i, j in winner.edges)
+    mean = statistics.fmean(base[i] * base[j] for i, j in constraints.allowed_edges)
+    return min(max(round(entries / mean), constraints.min_edges), len(constraints.allowed_edges))
+
+
 def control_graphs(space: SearchSpace, winner: ModuleGraph, *, seed: int) -> list[tuple[str, ModuleGraph]]:
     """The graphs that a winner must beat: ``(kind, graph)``.
 
-    Random graphs have the winner's number of edges; rewires have its degrees; all edges ignores the budget.
+    Random graphs have the winner's number of edges. Where that does not give them as many parameters, since areas
+    differ in size, there are others that are matched in parameters, see :func:`parameter_matched_edges`. Rewires have
+    the winner's degrees. Those matched in parameters and all edges ignore the edge budget.
     """
     constraints, after = space.constraints, space.after
 
-    def random(index: int) -> ModuleGraph:
-        rng = generator(seed, "random control", index)
-        return make_family("random_density", constraints, rng, edges=winner.n_edges)
+    unbounded = replace(constraints, max_edges=None)
+
+    def random(name: str, index: int, edges: int) -> ModuleGraph:
+        return make_family("random_density", unbounded, generator(seed, name, index), edges=edges)
 
     rng = generator(seed, "controls")
+    matched = parameter_matched_edges(constraints, winner)
+    n_matched = after.parameter_controls if matched != winner.n_edges else 0
     return [
-        *(("random", random(index)) for index in range(after.random_controls)),
+        *(("random", random("random control", index, winner.n_edges)) for index in range(after.random_controls)),
+        *(("random_parameters", random("parameter control", index, matched)) for index in range(n_matched)),
         *(
             ("rewired", degree_preserving_rewire(winner, constraints, generator(seed, "rewired control", index)))
             for index in range(after.rewired_controls)
@@ -151,6 +197,9 @@ def rescore(
     """Score the best trials again with fresh seeds, in full, on validation data; best first.
 
     Short scores with the seed of the search favour fast starters and luck: the winners are chosen from these.
+
+    With a cost among the objectives those come first that no other beats in both mean score and cost, and so on down
+    the non-dominated ranks; within a rank the more accurate first. A trial of which every training diverged comes last.
     """
     chosen = leaders[: space.after.rescored]
     seeds = [seed_for(seed, "rescore", index) for index in range(space.after.rescore_seeds)]
@@ -164,7 +213,11 @@ def rescore(
         Rescored(trial, tuple(e.score for e in results[i * len(seeds) : (i + 1) * len(seeds)] if not e.failed))
         for i, trial in enumerate(chosen)
     ]
-    return sorted(rescored, key=lambda entry: (-entry.mean, entry.trial.number))
+    scored = [entry for entry in rescored if entry.scores]
+    values = [(entry.mean, *trial_values(entry.trial, space.search.objectives)[1:]) for entry in scored]
+    ranks = non_dominated_ranks(values) if len(space.search.objectives) > 1 else np.zeros(len(scored), dtype=np.int64)
+    order = sorted(range(len(scored)), key=lambda i: (ranks[i], -scored[i].mean, scored[i].trial.number))
+    return [scored[i] for i in order] + [entry for entry in rescored if not entry.scores]
 
 
 def compare_winners(

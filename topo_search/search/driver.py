@@ -129,6 +129,7 @@ class SearchDriver:
         self.pool = Pool(executor, log)
         self._study, self._log, self._on_progress = study, log, on_progress
         self._stored = study.trials()
+        self._request_keys: dict[tuple[int, int], str] = {}
         self.decisions = Decisions(
             space,
             seed=seed,
@@ -137,6 +138,10 @@ class SearchDriver:
         )
         self._table_written = 0.0
         self._budget = 0
+        # Counts of final trials, and the few that are not final: a report must not go through all trials.
+        self._ended = self._failed = self._noticed = 0
+        self._reached = [0] * len(space.ladder.rungs)
+        self._open: set[int] = set()
 
     @property
     def history(self) -> History:
@@ -179,16 +184,27 @@ class SearchDriver:
             return request
         if job.inherits is not None:
             parent, rung = job.inherits
-            source = self.request(Job(0, parent, rung, self.decisions.inherits(parent)))
-            request = replace(
-                request, inherit=str(self.folder.coupling(parent, rung)), inherit_key=f"{source.key}@{rung}"
-            )
+            source = self._source_key(parent, rung)
+            request = replace(request, inherit=str(self.folder.coupling(parent, rung)), inherit_key=f"{source}@{rung}")
         return replace(request, keep_coupling=str(self.folder.coupling(job.trial, job.rung)))
+
+    def _source_key(self, trial: int, rung: int) -> str:
+        """Key of a trial's request at a rung; from the oldest ancestor on, since a lineage may outgrow the stack."""
+        lineage: list[tuple[int, int]] = []
+        at: tuple[int, int] | None = (trial, rung)
+        while at is not None and at not in self._request_keys:
+            lineage.append(at)
+            at = self.decisions.inherits(at[0])
+        for number, reached in reversed(lineage):
+            request = self.request(Job(0, number, reached, self.decisions.inherits(number)))
+            self._request_keys[number, reached] = request.key
+        return self._request_keys[trial, rung]
 
     def _begin(self, job: Job) -> None:
         stored = self._stored.get(job.trial)
         if stored is not None:
-            self.decisions.result(job, stored.results[job.rung])
+            # A trial that began on a higher rung and failed there has that one result alone.
+            self.decisions.result(job, stored.results[min(job.rung, len(stored.results) - 1)])
             return
         label = f"trial {job.trial}, rung {job.rung}"
         self.pool.submit(self.request(job), label, lambda evaluation: self.decisions.result(job, evaluation))
@@ -199,7 +215,8 @@ class SearchDriver:
             self._put(stored)
             return
         inherits = self.decisions.inherits(trial.number)
-        requests = [self.request(Job(0, trial.number, rung, inherits)) for rung in range(len(trial.results))]
+        rungs = range(len(self.space.ladder.rungs) if trial.is_candidate else 1)
+        requests = [self.request(Job(0, trial.number, rung, inherits)) for rung in rungs]
         trial = replace(trial, attempts=max(1, *(self._log.attempts(request) for request in requests)))
         self._put(trial)
         self._study.add(trial)
@@ -210,6 +227,11 @@ class SearchDriver:
     def _put(self, trial: Trial) -> None:
         self.decisions.trials[trial.number] = trial
         self.history.put(trial)
+        self._ended += 1
+        self._failed += trial.failed
+        for rung in range(trial.rung + 1):
+            self._reached[rung] += 1
+        self._open.discard(trial.number)
 
     def write_tables(self) -> None:
         """Write ``trials.csv`` as things stand."""
@@ -220,13 +242,18 @@ class SearchDriver:
     def _report(self) -> None:
         if self._on_progress is None:
             return
-        trials = self.decisions.trials.values()
+        trials = self.decisions.trials
+        self._open.update(number for number in range(self._noticed, len(trials)) if not trials[number].final)
+        self._noticed = len(trials)
         best = self.history.leader
-        reached = [sum(trial.rung >= rung for trial in trials) for rung in range(len(self.space.ladder.rungs))]
+        reached = [
+            count + sum(trials[number].rung >= rung for number in self._open)
+            for rung, count in enumerate(self._reached)
+        ]
         self._on_progress(
             Progress(
                 phase="search",
-                done=sum(trial.final for trial in trials),
+                done=self._ended,
                 total=self._budget,
                 running=self.pool.running,
                 best=None if best is None else best.score,
@@ -234,7 +261,7 @@ class SearchDriver:
                 best_epochs=None if best is None else self.space.ladder.rungs[best.rung],
                 rungs=tuple(reached),
                 evaluated=self.pool.evaluated,
-                failed=sum(trial.failed for trial in trials),
+                failed=self._failed,
                 known=self.decisions.cache_hits,
             )
         )

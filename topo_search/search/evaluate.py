@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,7 +17,17 @@ from topo_search.model import ComboNet, build_network, save_network
 from topo_search.search.history import Evaluation
 from topo_search.search.space import SearchSpace
 from topo_search.tasks import Task
-from topo_search.training import EpochRecord, accuracy, train
+from topo_search.training import (
+    EdgeMoves,
+    EpochRecord,
+    TrainingConfig,
+    accuracy,
+    edge_scores,
+    edge_start,
+    inherit_coupling,
+    keep_coupling,
+    train,
+)
 
 __all__ = ["Evaluator", "Request", "candidate_network"]
 
@@ -117,19 +128,29 @@ class Evaluator:
         graph = ModuleGraph.from_json(request.graph)
         with _threads(self.threads):
             network = candidate_network(self.space, self.task, graph, seed=request.seed).to(self.device)
+            if request.inherit is not None:
+                inherit_coupling(Path(request.inherit), network)
+            start = edge_start(network, self.task, seed=request.seed) if request.edge_scores else None
             run = train(
                 network,
                 self.task,
-                self.space.training,
+                self._training(request),
                 epochs=request.epochs,
                 seed=request.seed,
                 use_best=request.use_best,
                 checkpoint=None if request.checkpoint is None else Path(request.checkpoint),
-                identity=f"{self.fingerprint}:{graph.key}:{request.seed}",
+                identity=self._identity(request, graph),
+                moves=self._moves(request),
                 on_epoch=on_epoch,
             )
             if run.reason:
                 return Evaluation.failure(run.reason, run.detail, seconds=run.seconds)
+            network = run.network
+            scores = None if start is None else edge_scores(network, start, self.task, seed=request.seed)
+            if scores is not None and not all(math.isfinite(score) for row in scores.values() for score in row):
+                return Evaluation.failure("diverged", "an edge score was not finite", seconds=run.seconds)
+            if request.keep_coupling is not None:
+                keep_coupling(Path(request.keep_coupling), network)
             test = accuracy(network, self.task, self.task.test()) if request.read_test else None
             certificate = save_network(Path(request.save_to), network) if request.save_to is not None else None
         return Evaluation(
@@ -137,9 +158,38 @@ class Evaluator:
             curve=tuple(record.validation_accuracy for record in run.records),
             losses=tuple(record.loss for record in run.records),
             best_epoch=run.best_epoch,
-            parameters=network.n_parameters,
+            parameters=network.n_parameters - run.n_pruned,
             seconds=run.seconds,
             test_accuracy=test,
             certified=None if certificate is None else certificate.certified,
             rho=None if certificate is None else certificate.rho,
+            edge_scores=scores,
+            final_edges=None if request.moves == "none" else network.graph.edges,
         )
+
+    def _training(self, request: Request) -> TrainingConfig:
+        """Settings of a training: where edges move, pairs of units stay."""
+        training = self.space.training
+        return training if request.moves == "none" else training.model_copy(update={"unit_pruning": None})
+
+    def _moves(self, request: Request) -> EdgeMoves | None:
+        if request.moves == "none":
+            return None
+        settings = self.space.search.sparse_training
+        return EdgeMoves(
+            constraints=self.space.constraints,
+            grow="rigl" if request.moves == "rigl" else "set",
+            drop_fraction=settings.drop_fraction,
+            every=settings.every,
+            epochs=request.epochs,
+        )
+
+    def _identity(self, request: Request, graph: ModuleGraph) -> str:
+        """Names a training in its checkpoint: all that its course depends on."""
+        identity = f"{self.fingerprint}:{graph.key}:{request.seed}"
+        if request.inherit is not None:
+            identity += f":{request.inherit_key}"
+        if request.moves != "none":
+            settings = self.space.search.sparse_training
+            identity += f":{request.moves}:{request.epochs}:{settings.drop_fraction}:{settings.every}"
+        return identity

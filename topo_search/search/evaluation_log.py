@@ -62,22 +62,24 @@ class EvaluationLog:
         else:
             raise ValueError(f"unknown event {record['event']!r}")
 
-    def _append(self, record: dict[str, Any]) -> None:
+    def _append(self, record: dict[str, Any], *, synced: bool) -> None:
         if self._file is None:
             raise ValueError("the log is closed")
         self._take(record)
         self._file.write(json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n")
         self._file.flush()
-        os.fsync(self._file.fileno())
+        if synced:
+            os.fsync(self._file.fileno())
 
     def start(self, request: Request, *, label: str) -> int:
         """Record that an evaluation begins; which attempt it is, from 1."""
-        self._append({"event": "start", "key": request.key, "label": label})
+        # Not synced: a kill loses nothing that was written, and a power cut only a count of attempts.
+        self._append({"event": "start", "key": request.key, "label": label}, synced=False)
         return self._starts[request.key]
 
     def finish(self, request: Request, evaluation: Evaluation) -> None:
         """Record a result, synced to disk."""
-        self._append({"event": "result", "key": request.key, "result": asdict(evaluation)})
+        self._append({"event": "result", "key": request.key, "result": asdict(evaluation)}, synced=True)
 
     def attempts(self, request: Request) -> int:
         """How often the evaluation was begun."""

@@ -10,7 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from topo_search.search.history import Evaluation, Trial
 from topo_search.search.settings import Objective
 
-__all__ = ["crowding_distance", "non_dominated_ranks", "objective_values", "trial_values"]
+__all__ = [
+    "crowding_distance",
+    "leading_trials",
+    "non_dominated_ranks",
+    "objective_values",
+    "pareto_order",
+    "trial_values",
+]
 
 
 def objective_values(evaluation: Evaluation, n_edges: int, objectives: Sequence[Objective]) -> tuple[float, ...]:
@@ -81,3 +88,50 @@ def crowding_distance(values: ArrayLike) -> NDArray[np.float64]:
         if spread > 0 and len(rows) > 2:
             distance[order[1:-1]] += (sorted_column[2:] - sorted_column[:-2]) / spread
     return distance
+
+
+def pareto_order(values: ArrayLike) -> NDArray[np.int64]:
+    """Rows from best to worst: by non-dominated rank, then the least crowded first, then the earlier row.
+
+    Of equal rows the first stands for all in the crowding distance; the others follow at the end of their front.
+
+    Args:
+        values: ``(n, objectives)``, larger is better.
+
+    Returns:
+        Indices of rows, ``(n,)``.
+
+    Source: as :func:`non_dominated_ranks`; theirs leaves equal rows at the ends of a front uncrowded.
+    """
+    rows = np.asarray(values, dtype=np.float64)
+    ranks = non_dominated_ranks(rows)
+    crowding = np.full(len(rows), -1.0)
+    _, first = np.unique(rows, axis=0, return_index=True)
+    for rank in np.unique(ranks[first]):
+        front = np.sort(first[ranks[first] == rank])
+        crowding[front] = crowding_distance(rows[front])
+    return np.lexsort((np.arange(len(rows)), -crowding, ranks)).astype(np.int64)
+
+
+def leading_trials(trials: Sequence[Trial], objectives: Sequence[Objective], *, count: int) -> list[Trial]:
+    """The best trials: those at higher rungs first, within a rung by the objectives, then by number.
+
+    With accuracy alone that is by score; with a cost beside it as :func:`pareto_order` has it.
+
+    Args:
+        trials: with a score each.
+        objectives: of the search.
+        count: how many at most.
+    """
+    leading: list[Trial] = []
+    for rung in sorted({trial.rung for trial in trials}, reverse=True):
+        if len(leading) >= count:
+            break
+        here = sorted((trial for trial in trials if trial.rung == rung), key=lambda trial: trial.number)
+        values = [trial_values(trial, objectives) for trial in here]
+        if len(objectives) == 1:
+            order = sorted(range(len(here)), key=lambda index: (-values[index][0], index))
+        else:
+            order = [int(index) for index in pareto_order(values)]
+        leading += [here[index] for index in order]
+    return leading[:count]

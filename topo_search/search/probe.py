@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from topo_search.errors import RunFailedError
 from topo_search.graph import ModuleGraph, make_family
+from topo_search.search.agreement import kendall_tau
 from topo_search.search.driver import Pool
 from topo_search.search.evaluate import Request
 from topo_search.search.history import Evaluation
+from topo_search.search.ladder import bracket_epochs, bracket_shares
 from topo_search.search.progress import Progress, ProgressCallback
 from topo_search.search.space import SearchSpace
 from topo_search.seeds import generator, seed_for
@@ -117,10 +118,10 @@ def signal_and_noise(scores: Scores) -> tuple[float, float]:
     return float(np.sqrt(max(0.0, between - noise / n_seeds))), float(np.sqrt(noise))
 
 
-def _tau(short: Scores, full: Scores) -> float:
-    """Mean over seeds of Kendall's tau-b between a seed's column and a target column; 0 where undefined."""
-    taus = [stats.kendalltau(short[:, seed], full[:, seed]).statistic for seed in range(short.shape[1])]
-    return float(np.mean(np.nan_to_num(taus)))
+def _tau(short: Scores, full: Scores, counts: NDArray[np.int64] | None = None) -> Scores:
+    """Mean over seeds of Kendall's tau-b between a seed's column and a target column, a resample; 0 where undefined."""
+    taus = [kendall_tau(short[:, seed], full[:, seed], counts=counts) for seed in range(short.shape[1])]
+    return np.asarray(np.nan_to_num(taus).mean(axis=0), dtype=np.float64)
 
 
 def _agreement(curves: Scores, epochs: int, rng: np.random.Generator) -> RungAgreement:
@@ -129,10 +130,9 @@ def _agreement(curves: Scores, epochs: int, rng: np.random.Generator) -> RungAgr
     n_graphs, n_seeds = final.shape
     mean = np.repeat(final.mean(axis=1, keepdims=True), n_seeds, axis=1)
     others = np.stack([np.delete(final, seed, axis=1).mean(axis=1) for seed in range(n_seeds)], axis=1)
-    draws = [rng.integers(n_graphs, size=n_graphs) for _ in range(BOOTSTRAP // 4)]
-    taus = [_tau(short[rows], mean[rows]) for rows in draws]
-    low, high = np.percentile(taus, [2.5, 97.5])
-    return RungAgreement(epochs, _tau(short, mean), float(low), float(high), _tau(short, others))
+    draws = [np.bincount(rng.integers(n_graphs, size=n_graphs), minlength=n_graphs) for _ in range(BOOTSTRAP // 4)]
+    low, high = np.percentile(_tau(short, mean, np.array(draws)), [2.5, 97.5])
+    return RungAgreement(epochs, float(_tau(short, mean)[0]), float(low), float(high), float(_tau(short, others)[0]))
 
 
 def probe_graphs(space: SearchSpace, *, seed: int) -> list[ModuleGraph]:
@@ -149,15 +149,15 @@ def probe_graphs(space: SearchSpace, *, seed: int) -> list[ModuleGraph]:
 def search_seconds(space: SearchSpace, *, budget: int, workers: int, seconds_per_epoch: float) -> float:
     """What a search with this budget would take, from the time of one epoch on one core.
 
-    Every rung takes one in ``keep`` of the one before; then the best are scored again and winners and controls trained
-    in full. Start-up and the controls' different numbers of edges are not counted.
+    Every rung takes one in ``keep`` of the one before; then a sample is trained on to the top rung for the rank
+    agreement, the best are scored again, and winners and controls trained in full. Start-up, the controls' different
+    numbers of edges and controls matched in parameters are not counted, nor is what the sample has behind it.
     """
-    rungs = space.ladder.rungs
-    epochs, going = 0.0, float(budget)
-    for before, after in zip((0, *rungs[:-1]), rungs, strict=True):
-        epochs += going * (after - before)
-        going /= space.ladder.keep
-    finish = space.after
+    ladder, finish = space.ladder, space.after
+    costs = zip(bracket_shares(ladder), bracket_epochs(ladder), strict=True)
+    epochs = budget * sum(share * cost for share, cost in costs)
+    if len(ladder.rungs) > 1:
+        epochs += min(finish.agreement, budget) * ladder.rungs[-1]
     trained = min(finish.rescored, budget) * finish.rescore_seeds
     trained += (min(finish.winners, budget) + finish.random_controls + finish.rewired_controls + 2) * finish.seeds
     epochs += trained * space.training.epochs

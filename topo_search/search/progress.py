@@ -13,7 +13,7 @@ class Progress:
     """A moment of a run.
 
     Attributes:
-        phase: ``search``, ``rescore`` or ``full training``.
+        phase: ``search``, ``rank agreement``, ``rescore`` or ``full training``.
         done: units of the phase that ended: trials, or trainings.
         total: units of the phase.
         running: evaluations in flight.

@@ -31,6 +31,7 @@ _DESCRIPTORS = (
     "cycles",
     "wiring_cost",
     "isolated_areas",
+    "workspace_distance",
 )
 TRIAL_COLUMNS = (
     "number",
@@ -42,6 +43,7 @@ TRIAL_COLUMNS = (
     "pretraining",
     "parent",
     "edges",
+    "parameters",
     *_DESCRIPTORS,
     "rung",
     "score",
@@ -52,11 +54,9 @@ TRIAL_COLUMNS = (
 COMPARISON_COLUMNS = ("graph_key", "kind", "seed", "edges", "parameters", "validation_accuracy", "test_accuracy")
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def _csv(*rows: Sequence[Any]) -> str:
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()
 
 
@@ -79,7 +79,8 @@ class RunFolder:
         self.comparison = path / "comparison.csv"
         self.summary = path / "summary.json"
         self._lock: IO[str] | None = None
-        self._rows: dict[int, list[Any]] = {}
+        # Lines of final trials: the table is written again every few seconds, and only what changed is made anew.
+        self._lines: dict[int, str] = {}
 
     def create(self) -> None:
         """Make the folder.
@@ -130,15 +131,15 @@ class RunFolder:
 
     def write_trials(self, trials: Iterable[Trial], rungs: Sequence[int]) -> None:
         """Write ``trials.csv``, one row a proposal in order of proposal."""
-        rows = []
+        lines = [_csv(TRIAL_COLUMNS)]
         for trial in trials:
-            row = self._rows.get(trial.number)
-            if row is None:
-                row = self._trial_row(trial, rungs)
+            line = self._lines.get(trial.number)
+            if line is None:
+                line = _csv(self._trial_row(trial, rungs))
                 if trial.final:
-                    self._rows[trial.number] = row
-            rows.append(row)
-        write_atomically(self.trials, _csv(TRIAL_COLUMNS, rows))
+                    self._lines[trial.number] = line
+            lines.append(line)
+        write_atomically(self.trials, "".join(lines))
 
     @staticmethod
     def _trial_row(trial: Trial, rungs: Sequence[int]) -> list[Any]:
@@ -154,6 +155,7 @@ class RunFolder:
             "" if trial.proposal.pretraining is None else trial.proposal.pretraining.moves,
             " ".join(map(str, trial.proposal.parents)),
             trial.graph.n_edges,
+            trial.results[trial.rung].parameters if trial.rung >= 0 else "",
             *(f"{described[name]:.6g}" for name in _DESCRIPTORS),
             rungs[trial.rung] if trial.rung >= 0 else "",
             "" if trial.score is None else repr(trial.score),
@@ -164,4 +166,4 @@ class RunFolder:
 
     def write_comparison(self, rows: Iterable[Sequence[Any]]) -> None:
         """Write ``comparison.csv``."""
-        write_atomically(self.comparison, _csv(COMPARISON_COLUMNS, rows))
+        write_atomically(self.comparison, _csv(COMPARISON_COLUMNS, *rows))

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from topo_search.graph import Area, GraphConstraints
+from topo_search.errors import InputError
+from topo_search.graph import Area, GraphConstraints, ModuleGraph
 from topo_search.model import NetworkConfig
 from topo_search.search.settings import Count, LadderConfig, SearchConfig, Settings
 from topo_search.tasks import TaskConfig
@@ -54,16 +55,21 @@ class EdgeRules(Settings):
 
 
 class AfterConfig(Settings):
-    """What follows a search: the best are scored again, the winners and controls trained in full.
+    """What follows a search: short scores are checked, the best scored again, winners and controls trained in full.
 
-    Every seed here is fresh: none was used by the search.
+    Every seed here is fresh, none was used by the search, but for ``agreement``: so many trials, drawn without regard
+    to their scores, are trained on to the top rung with the search's own seed, to see how well the lower rungs rank.
+    ``random_controls`` have the winner's number of edges. Where areas differ in size, ``parameter_controls`` more have
+    about its number of trained coupling entries instead.
     """
 
+    agreement: Annotated[int, Field(ge=0, strict=True)] = 12
     rescored: Count = 10
     rescore_seeds: Count = 3
     winners: Count = 3
     seeds: Count = 3
     random_controls: Annotated[int, Field(ge=0, strict=True)] = 8
+    parameter_controls: Annotated[int, Field(ge=0, strict=True)] = 4
     rewired_controls: Annotated[int, Field(ge=0, strict=True)] = 3
 
 
@@ -118,12 +124,41 @@ class SearchSpace(Settings):
                 f"ladder.rungs end at {self.ladder.rungs[-1]} epochs: expected at most training.epochs, "
                 f"{self.training.epochs}"
             )
+        for name, epochs in (
+            ("pruning", self.search.pruning.epochs),
+            ("sparse_training", self.search.sparse_training.epochs),
+        ):
+            if epochs is not None and epochs > self.training.epochs:
+                raise ValueError(
+                    f"search.{name}.epochs is {epochs}: expected at most training.epochs, {self.training.epochs}"
+                )
+        self._check_unit_pruning()
         count = sum(group.count for group in self.areas)
         for area in self.network.areas:
             if not 0 <= area < count:
                 raise ValueError(f"network.areas names area {area}: expected one of 0 to {count - 1}")
         _ = self.constraints  # raises where no valid graph exists
         return self
+
+    @model_validator(mode="after")
+    def _starts_are_valid(self) -> Self:
+        for index, edges in enumerate(self.search.start):
+            try:
+                reason = self.constraints.violation(ModuleGraph(self.constraints.areas, edges))
+            except InputError as error:
+                reason = str(error)
+            if reason is not None:
+                raise ValueError(f"search.start[{index}]: {reason}")
+        return self
+
+    def _check_unit_pruning(self) -> None:
+        network = self.network
+        plain = network.coupling == "feedback" and network.imperfect_margin is None
+        if self.training.unit_pruning is not None and (not plain or network.stability == "unconstrained"):
+            raise ValueError(
+                "training.unit_pruning needs linear negative feedback alone: expected coupling feedback, "
+                "no imperfect_margin, and stability other than unconstrained"
+            )
 
     @cached_property
     def constraints(self) -> GraphConstraints:

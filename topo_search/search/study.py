@@ -10,17 +10,20 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from topo_search.errors import InputError
 from topo_search.graph import FAMILIES, OPERATORS, ModuleGraph, describe
 from topo_search.search.history import Evaluation, Pretraining, Proposal, Trial
+from topo_search.search.objectives import trial_values
 from topo_search.search.space import SearchSpace
 from topo_search.search.strategies import STARTS, find_strategies, strategy_names
 
 __all__ = ["SearchStudy", "has_study", "open_storage"]
 
 _STATES = {"COMPLETE": TrialState.COMPLETE, "FAIL": TrialState.FAIL}
+_STORED = (*_STATES.values(), TrialState.PRUNED)
 # Descriptors that are Optuna params, so that its dashboard can plot them.
 _PLOTTED: dict[str, BaseDistribution] = {
     "density": FloatDistribution(0.0, 1.0),
@@ -64,6 +67,9 @@ def has_study(storage: BaseStorage, name: str) -> bool:
 class SearchStudy:
     """Finished trials in an Optuna study, and the budgets that were given.
 
+    With a cost among the objectives the study has several directions: accuracy is maximised, the cost minimised. A
+    pretraining is no candidate: it is stored as pruned and without a value, so that it is never Optuna's best trial.
+
     Opening makes the study where there is none; a study whose making was interrupted is completed.
 
     Args:
@@ -83,7 +89,7 @@ class SearchStudy:
             self.study = optuna.create_study(
                 storage=storage,
                 study_name=name,
-                direction="maximize",
+                directions=[StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in space.search.objectives[1:])],
                 sampler=optuna.samplers.RandomSampler(),
                 load_if_exists=True,
             )
@@ -122,6 +128,18 @@ class SearchStudy:
         """Record a budget before it is begun."""
         self.study.set_user_attr("budgets", [*self.budgets, budget])
 
+    def record_agreement(self, agreement: list[dict[str, Any]]) -> None:
+        """Record how well the rungs ranked the candidates, where that is news."""
+        if self.study.user_attrs.get("rank_agreement") != agreement:
+            self.study.set_user_attr("rank_agreement", agreement)
+
+    def _values(self, trial: Trial) -> list[float] | None:
+        """Values as Optuna wants them: accuracy, and costs that are to be small."""
+        if trial.failed or not trial.is_candidate:
+            return None
+        accuracy, *gains = trial_values(trial, self.space.search.objectives)
+        return [accuracy, *(-gain for gain in gains)]
+
     def add(self, trial: Trial) -> None:
         """Store a final trial: one write, whole or not at all."""
         described = describe(trial.graph)
@@ -144,8 +162,8 @@ class SearchStudy:
         failure = next((result for result in trial.results if result.failed), None)
         self.study.add_trial(
             create_trial(
-                state=_STATES[trial.state],
-                value=trial.score if failure is None else None,
+                state=_STATES[trial.state] if trial.is_candidate or trial.failed else TrialState.PRUNED,
+                values=self._values(trial),
                 params=params,
                 distributions=distributions,
                 intermediate_values={rungs[i]: r.score for i, r in enumerate(trial.results) if not r.failed},
@@ -172,7 +190,7 @@ class SearchStudy:
         """
         found: dict[int, Trial] = {}
         for stored in self.study.get_trials(deepcopy=False):
-            if stored.state not in (TrialState.COMPLETE, TrialState.FAIL):
+            if stored.state not in _STORED:
                 continue
             attributes = stored.user_attrs
             try:

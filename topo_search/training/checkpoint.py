@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,54 @@ from torch import Tensor
 
 from topo_search.errors import InputError
 from topo_search.files import read_bytes, write_atomically
+from topo_search.training.edge_blocks import with_edges
 from topo_search.training.trainer import EpochRecord, Trainer
 
-__all__ = ["restore_checkpoint", "save_checkpoint"]
+__all__ = ["read_tensors", "restore_checkpoint", "save_checkpoint", "write_tensors"]
 
 FORMAT = "topo_search.checkpoint/1"
 
 
-def _digest(tensors: dict[str, Tensor], header: str) -> str:
+def _digest(tensors: Mapping[str, Tensor], header: str) -> str:
     digest = hashlib.sha256(header.encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON object with a digest of both, atomically.
+
+    Args:
+        path: file to write.
+        tensors: on any device.
+        header: plain values, ``format`` among them.
+    """
+    own = {name: tensor.to("cpu").contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(header)
+    write_atomically(path, save(own, {"header": text, "sha256": _digest(own, text)}))
+
+
+def read_tensors(path: Path, what: str, *, expected: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`write_tensors` wrote: tensors and header.
+
+    Raises:
+        InputError: if the file is missing, corrupt or not of the expected format; ``what`` names it in the message.
+    """
+    content = read_bytes(path, what)
+    try:
+        tensors = load(content)
+        # The header of a safetensors file: eight bytes of length, then JSON.
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+        header: dict[str, Any] = json.loads(metadata["header"])
+        intact = metadata["sha256"] == _digest(tensors, metadata["header"]) and header["format"] == expected
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{what} at {path} is corrupt: expected a safetensors file ({error})") from None
+    if not intact:
+        raise InputError(f"{what} at {path} is corrupt: its digest does not match its content")
+    return tensors, header
 
 
 def save_checkpoint(path: Path, trainer: Trainer, *, identity: str) -> None:
@@ -46,16 +82,17 @@ def save_checkpoint(path: Path, trainer: Trainer, *, identity: str) -> None:
         tensors[f"first_moment.{name}"] = state["exp_avg"]
         tensors[f"second_moment.{name}"] = state["exp_avg_sq"]
         tensors[f"step.{name}"] = state["step"]
-    tensors = {name: tensor.to("cpu").contiguous() for name, tensor in tensors.items()}
-    header = json.dumps(
-        {
-            "format": FORMAT,
-            "identity": identity,
-            "best_epoch": trainer.best_epoch,
-            "records": [asdict(record) for record in trainer.records],
-        }
-    )
-    write_atomically(path, save(tensors, {"header": header, "sha256": _digest(tensors, header)}))
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "identity": identity,
+        "best_epoch": trainer.best_epoch,
+        "records": [asdict(record) for record in trainer.records],
+    }
+    if trainer.kept is not None:
+        tensors["kept.coupling"] = trainer.kept
+    if trainer.moves is not None:
+        header["edges"] = trainer.network.graph.edges
+    write_tensors(path, tensors, header)
 
 
 def restore_checkpoint(path: Path, trainer: Trainer, *, identity: str, at_most: int | None = None) -> None:
@@ -65,28 +102,25 @@ def restore_checkpoint(path: Path, trainer: Trainer, *, identity: str, at_most: 
         InputError: if the file is missing, corrupt, of another training, further than ``at_most`` epochs, or does not
             fit the network; the trainer is untouched then.
     """
-    content = read_bytes(path, "checkpoint")
-    try:
-        tensors = load(content)
-        # The header of a safetensors file: eight bytes of length, then JSON.
-        length = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-        header: dict[str, Any] = json.loads(metadata["header"])
-        intact = metadata["sha256"] == _digest(tensors, metadata["header"]) and header["format"] == FORMAT
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"checkpoint at {path} is corrupt: expected a safetensors file ({error})") from None
-    if not intact:
-        raise InputError(f"checkpoint at {path} is corrupt: its digest does not match its content")
+    tensors, header = read_tensors(path, "checkpoint", expected=FORMAT)
     if header["identity"] != identity:
         raise InputError(f"checkpoint at {path} belongs to another training: expected {identity}")
     if at_most is not None and len(header["records"]) > at_most:
         raise InputError(f"checkpoint at {path} holds {len(header['records'])} epochs: expected at most {at_most}")
-    for name, parameter in trainer.network.named_parameters():
+    edges = None if trainer.moves is None else tuple((int(i), int(j)) for i, j in header.get("edges", ()))
+    network = trainer.network if edges is None else with_edges(trainer.network, edges)
+    for name, parameter in network.named_parameters():
         saved = tensors.get(f"parameter.{name}")
         rest = [tensors.get(f"{kind}.{name}") for kind in ("best", "first_moment", "second_moment")]
         fits = all(part is not None and part.shape == parameter.shape for part in (saved, *rest))
         if not fits or f"step.{name}" not in tensors:
             raise InputError(f"checkpoint at {path} does not fit the network: {name} has another shape")
+    kept = tensors.get("kept.coupling")
+    if kept is not None and kept.shape != network.coupling.shape:
+        raise InputError(f"checkpoint at {path} does not fit the network: its pruned pairs have another shape")
+    if edges is not None:
+        trainer.rewire(edges)
+    trainer.kept = None if kept is None else kept.to(trainer.network.coupling.device)
     with torch.no_grad():
         for name, parameter in trainer.network.named_parameters():
             parameter.copy_(tensors[f"parameter.{name}"])

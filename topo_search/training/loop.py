@@ -12,6 +12,7 @@ from topo_search.model import ComboNet
 from topo_search.tasks import Task
 from topo_search.training.checkpoint import restore_checkpoint, save_checkpoint
 from topo_search.training.config import TrainingConfig
+from topo_search.training.edge_moves import EdgeMoves
 from topo_search.training.trainer import DivergedError, EpochRecord, Trainer
 
 __all__ = ["TrainingRun", "train"]
@@ -28,6 +29,8 @@ class TrainingRun:
         best_epoch: epoch of the best validation accuracy, the first of equals; 0 if none ended.
         seconds: spent now, without what a checkpoint saved.
         resumed_from: epochs taken from the checkpoint.
+        network: as trained: the one that was given, or another where edges moved.
+        n_pruned: trainable parameters of it that pruning holds at zero.
     """
 
     records: tuple[EpochRecord, ...]
@@ -36,6 +39,8 @@ class TrainingRun:
     best_epoch: int
     seconds: float
     resumed_from: int
+    network: ComboNet
+    n_pruned: int = 0
 
     @property
     def last_accuracy(self) -> float:
@@ -59,9 +64,10 @@ def train(
     checkpoint: Path | None = None,
     identity: str = "",
     checkpoint_every: int | None = None,
+    moves: EdgeMoves | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> TrainingRun:
-    """Train a network in place.
+    """Train a network in place; where edges move, ``network`` of what is returned is the one that was trained.
 
     Args:
         network: to train.
@@ -74,16 +80,17 @@ def train(
             one is made again: the result is the same, only later).
         identity: names the training in the checkpoint.
         checkpoint_every: also write it after every so many epochs.
+        moves: how edges move, if they do; the best epoch is then one since the last move.
         on_epoch: called after each epoch.
 
     Raises:
         ValueError: if ``epochs`` is outside 1 .. ``config.epochs``.
-        InputError: if ``checkpoint`` is a folder.
+        InputError: if ``checkpoint`` is a folder, or pairs of units cannot be pruned from this network.
     """
     if not 1 <= epochs <= config.epochs:
         raise ValueError(f"epochs must lie in 1 .. {config.epochs}, got {epochs}")
     begin = time.perf_counter()
-    trainer = Trainer(network, task, config, seed=seed)
+    trainer = Trainer(network, task, config, seed=seed, moves=moves)
     if checkpoint is not None and checkpoint.exists():
         try:
             restore_checkpoint(checkpoint, trainer, identity=identity, at_most=epochs)
@@ -113,4 +120,6 @@ def train(
         best_epoch=trainer.best_epoch,
         seconds=time.perf_counter() - begin,
         resumed_from=resumed,
+        network=trainer.network,
+        n_pruned=0 if trainer.kept is None else int((~trainer.kept).sum()),
     )

@@ -8,12 +8,19 @@
 """
 
 from topo_search.search.settings.base import Count, FamilyDraw, Settings, Share, Weight
-from topo_search.search.settings.evolution import EvolutionConfig, LocalSearchConfig, Nsga2Config, WorkspaceConfig
+from topo_search.search.settings.evolution import (
+    BreedingConfig,
+    EvolutionConfig,
+    LocalSearchConfig,
+    Nsga2Config,
+    WorkspaceConfig,
+)
 from topo_search.search.settings.ladder import LadderConfig
 from topo_search.search.settings.pruning import PruningConfig, SparseTrainingConfig
 from topo_search.search.settings.search import Objective, SearchConfig
 
 __all__ = [
+    "BreedingConfig",
     "Count",
     "EvolutionConfig",
     "FamilyDraw",

@@ -8,8 +8,21 @@ from types import MappingProxyType
 
 from topo_search.errors import InputError
 from topo_search.search.strategies._base import Strategy
+from topo_search.search.strategies.delta_weight import DeltaWeightStrategy
 from topo_search.search.strategies.evolution import EvolutionStrategy
+from topo_search.search.strategies.gradient_pruning import GradientPruningStrategy
+from topo_search.search.strategies.gw_seeded import WorkspaceStrategy
+from topo_search.search.strategies.local_search import LocalSearchStrategy
+from topo_search.search.strategies.magnitude import MagnitudeStrategy
+from topo_search.search.strategies.nsga2 import Nsga2Strategy
+from topo_search.search.strategies.optuna_nsga2 import OptunaNsga2Strategy
+from topo_search.search.strategies.optuna_tpe import TpeStrategy
 from topo_search.search.strategies.random import RandomStrategy
+from topo_search.search.strategies.relative_delta import RelativeDeltaStrategy
+from topo_search.search.strategies.rigl import RigLStrategy
+from topo_search.search.strategies.set import SetStrategy
+from topo_search.search.strategies.snip import SnipStrategy
+from topo_search.search.strategies.taylor_pruning import TaylorPruningStrategy
 
 __all__ = ["ENTRY_POINTS", "STARTS", "STRATEGIES", "find_strategies", "strategy_names"]
 
@@ -20,7 +33,26 @@ STARTS = "start"
 """What trials of graphs that the user starts from name as their strategy and operator."""
 
 STRATEGIES: Mapping[str, type[Strategy]] = MappingProxyType(
-    {strategy.name: strategy for strategy in (EvolutionStrategy, RandomStrategy)}
+    {
+        strategy.name: strategy
+        for strategy in (
+            EvolutionStrategy,
+            Nsga2Strategy,
+            WorkspaceStrategy,
+            LocalSearchStrategy,
+            MagnitudeStrategy,
+            DeltaWeightStrategy,
+            RelativeDeltaStrategy,
+            GradientPruningStrategy,
+            TaylorPruningStrategy,
+            SnipStrategy,
+            RigLStrategy,
+            SetStrategy,
+            RandomStrategy,
+            TpeStrategy,
+            OptunaNsga2Strategy,
+        )
+    }
 )
 """The strategies of this package."""
 
