@@ -9,6 +9,7 @@ import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "runners/README.md")]
 PAGES += [ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = [*PAGES, ROOT / "pyproject.toml", ROOT / "CITATION.cff", *sorted((ROOT / "search_spaces").glob("*.yaml"))]
-SPACES = ("digits", "ps_mnist", "seq_cifar10", "seq_cifar10_24", "seq_mnist")
+SPACES = ("digits", "mnist_rows", "ps_mnist", "seq_cifar10", "seq_cifar10_24", "seq_mnist")
 
 
 def name_of(path: Path) -> str:
@@ -136,21 +137,37 @@ def commands_of(page: Path) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def options() -> dict[str, set[str]]:
-    """Every command and its flags, from the parser itself."""
+    """Every command and its flags, from the parser itself; those of a group under both words."""
     import typer
 
     from topo_search.cli import app
 
     group = typer.main.get_command(app)
-    commands = group.commands  # type: ignore[attr-defined]
-    flags = {name: {o for p in command.params for o in p.opts} for name, command in commands.items()}
+    commands = dict(group.commands)  # type: ignore[attr-defined]
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        if hasattr(command, "commands"):
+            del commands[name]
+            commands |= {f"{name} {inner}": found for inner, found in command.commands.items()}
+
+    def flags_of(command: Any) -> set[str]:
+        own = {option for parameter in command.params for option in parameter.opts}
+        return own.union(*(flags_of(inner) for inner in getattr(command, "commands", {}).values()))
+
+    flags = {name: flags_of(command) for name, command in commands.items()}
     return {"": {o for p in group.params for o in p.opts} | {"--help"}, **flags}
+
+
+def named_command(words: list[str], options: dict[str, set[str]]) -> str:
+    if words[0].startswith("-"):
+        return ""
+    both = " ".join(words[:2])
+    return both if both in options else words[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_in_pages_exist(page: Path, options: dict[str, set[str]]) -> None:
     for words in commands_of(page):
-        name = "" if words[0].startswith("-") else words[0]
+        name = named_command(words, options)
         assert name in options, words
         flags = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert flags <= options[name] | {"--help"}, words
@@ -170,7 +187,7 @@ def test_overrides_in_pages_are_valid(page: Path) -> None:
 
 
 def test_the_readme_names_every_command(options: dict[str, set[str]]) -> None:
-    named = {words[0] for words in commands_of(ROOT / "README.md")}
+    named = {named_command(words, options) for words in commands_of(ROOT / "README.md")}
     assert set(options) - {""} <= named
 
 

@@ -18,6 +18,7 @@ from topo_search.errors import InputError
 if TYPE_CHECKING:
     from topo_search.search import SearchConfig
     from topo_search.topobench import Landscape, Summary, Table
+    from topo_search.topobench.replay import Against
 
 __all__ = ["app"]
 
@@ -112,6 +113,9 @@ def search(
     replays: Annotated[int, typer.Option("--replays", help="Replays of each strategy.")] = 200,
     max_edges: Annotated[str, typer.Option("--max-edges", help="Edge budget, or none.")] = "none",
     threshold: Annotated[float, typer.Option("--threshold", help="Regret that counts as found.")] = 0.005,
+    against: Annotated[
+        str, typer.Option("--against", help="Regret is counted from: exhaustive (search of the same seed) or best.")
+    ] = "exhaustive",
     ladder: Annotated[bool, typer.Option("--ladder", help="Through the rungs; cost is in epochs.")] = False,
     lag: Annotated[int, typer.Option("--lag", help="Results that a decision does not see yet.")] = 0,
     overrides: Annotated[
@@ -137,6 +141,7 @@ def search(
         max_edges=_max_edges(max_edges),
         ladder=rungs if ladder else None,
         threshold=threshold,
+        against=_against(against),
         config=config,
     )
     names = [name.strip() for name in strategies.split(",") if name.strip()]
@@ -156,7 +161,14 @@ def search(
         draw_regret(found, figure, threshold=threshold, cost_label=unit)
     summaries = [summarise(entries) for entries in found.values()]
     if as_json:
-        settings = {"task": task, "max_edges": max_edges, "threshold": threshold, "ladder": ladder, "lag": lag}
+        settings = {
+            "task": task,
+            "max_edges": max_edges,
+            "threshold": threshold,
+            "against": against,
+            "ladder": ladder,
+            "lag": lag,
+        }
         result = {**settings, "classes": benchmark.size, "strategies": [entry.as_dict() for entry in summaries]}
         print(json.dumps(result, allow_nan=False))
         return
@@ -169,6 +181,12 @@ def _max_edges(text: str) -> int | None:
     if not text.isdecimal():
         raise InputError(f"--max-edges must be a number of edges or none, got {text!r}")
     return int(text)
+
+
+def _against(text: str) -> Against:
+    if text not in ("exhaustive", "best"):
+        raise InputError(f"--against must be exhaustive or best, got {text!r}")
+    return "best" if text == "best" else "exhaustive"
 
 
 def _count(workers: int | None) -> int:
@@ -224,13 +242,14 @@ def _print_summaries(summaries: list[Summary], unit: str, classes: int) -> None:
     shown = RichTable(title=f"{classes} graphs; {unit} until regret stays below the threshold", title_justify="left")
     shown.add_column("strategy", no_wrap=True)
     costs = list(summaries[0].regret)
-    for column in ("median [quartiles]", "never", *(f"regret at {cost}" for cost in costs), "drawn"):
+    for column in ("median [quartiles]", "never", "best seen", *(f"regret at {cost}" for cost in costs), "drawn"):
         shown.add_column(column, justify="right", no_wrap=True)
     for entry in summaries:
         shown.add_row(
             entry.strategy,
             f"{entry.median:.0f} [{entry.q25:.0f}, {entry.q75:.0f}]",
             f"{entry.never:.0%}",
+            f"{entry.found:.0f}",
             *(f"{entry.regret[cost]:.4f}" for cost in costs),
             f"{entry.drawn:.0%}",
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from topo_search.bench_cli import app as bench_app
 from topo_search.errors import InputError, RunFailedError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(bench_app, name="bench")
 
 SpaceOption = Annotated[str, typer.Option("--space", help="Name of a shipped search space, or a YAML file.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed; the same seed gives the same result.")]

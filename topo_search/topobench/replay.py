@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,15 @@ from topo_search.seeds import generator
 from topo_search.topobench.classes import ALLOWED_EDGES, edges_of, graph_classes, mask_of
 from topo_search.topobench.table import Table
 
-__all__ = ["KNOWN_TRIES", "THRESHOLD", "Benchmark", "Replay", "UniformRandom", "find_strategy", "replay"]
+__all__ = ["KNOWN_TRIES", "THRESHOLD", "Against", "Benchmark", "Replay", "UniformRandom", "find_strategy", "replay"]
 
 KNOWN_TRIES = 60
 """How often in a row a strategy may propose what is known or not valid before a random graph is taken; as a search."""
 
 THRESHOLD = 0.005
 """Regret, in validation accuracy, that counts as having found the best."""
+
+Against = Literal["exhaustive", "best"]
 
 # A replay that cannot reach the threshold is run this far all the same, for the curve of its regret.
 SHOWN_EVALUATIONS = 100
@@ -60,11 +62,10 @@ def find_strategy(name: str) -> type[Strategy]:
     return UniformRandom if name == UniformRandom.name else find_strategies([name])[name]
 
 
-def _with_uniform_starts(config: SearchConfig, max_edges: int | None) -> SearchConfig:
-    """Settings in which default starting families draw all labelled graphs within the budget alike."""
+def _with_uniform_starts(config: SearchConfig) -> SearchConfig:
+    """Settings in which default starting families draw all labelled graphs alike."""
     classes = graph_classes()
-    within = classes.within(max_edges)
-    counts = np.bincount(classes.edges[:within], weights=classes.orbit_sizes[:within])
+    counts = np.bincount(classes.edges, weights=classes.orbit_sizes)
     draws = tuple(
         FamilyDraw(family="random_density", weight=float(count), parameters={"edges": edges})
         for edges, count in enumerate(counts)
@@ -87,9 +88,14 @@ class Benchmark:
         max_edges: edge budget of the strategies; none where not given.
         ladder: rungs that a strategy climbs; only full trainings where not given.
         threshold: regret that counts as having found the best.
-        config: settings of strategies; those of the table's space where not given. Families that first graphs are drawn
-            from, where they are the default, are replaced by random graphs with the mix of numbers of edges that makes
-            every labelled graph equally likely: with no budget the default is the one graph of all edges.
+        against: what regret is counted from. ``exhaustive``: the class that a search of the whole space would choose by
+            the scores of the seed seen; its regret is 0. ``best``: the class that the other seeds find best. No search
+            can choose that one by what it sees, and its score is the luckiest of all besides: with noisy scores even
+            the exhaustive search keeps a regret.
+        config: settings of strategies; those of the table's space where not given. Without an edge budget families that
+            first graphs are drawn from, where they are the default, are replaced by random graphs with the mix of
+            numbers of edges that makes every labelled graph equally likely: the default would be the one graph of all
+            edges.
 
     Raises:
         InputError: if classes within the budget are missing, the budget or the rungs do not fit, or the threshold is
@@ -103,6 +109,7 @@ class Benchmark:
         max_edges: int | None = None,
         ladder: LadderConfig | None = None,
         threshold: float = THRESHOLD,
+        against: Against = "exhaustive",
         config: SearchConfig | None = None,
     ) -> None:
         if table.complete_to < len(ALLOWED_EDGES) and (max_edges is None or max_edges > table.complete_to):
@@ -115,12 +122,13 @@ class Benchmark:
         rungs = (table.epochs,) if ladder is None else ladder.rungs
         if rungs[-1] != table.epochs:
             raise InputError(f"ladder.rungs end at {rungs[-1]} epochs: expected those of the table, {table.epochs}")
-        self.table, self.threshold = table, threshold
+        self.table, self.threshold, self.against = table, threshold, against
         self.constraints = replace(table.space.constraints, max_edges=max_edges)
         self.ladder = LadderConfig(rungs=rungs) if ladder is None else ladder
         self.classes = graph_classes()
         self.size = self.classes.within(max_edges)
-        self.config = _with_uniform_starts(table.space.search if config is None else config, max_edges)
+        config = table.space.search if config is None else config
+        self.config = _with_uniform_starts(config) if max_edges is None else config
         self.scores = table.scores()[: self.size]
         self._keys: dict[int, tuple[str, ...]] = {}
 
@@ -128,6 +136,14 @@ class Benchmark:
         """Mean score of the seeds that a strategy does not see, ``(size,)``."""
         mean: NDArray[np.float64] = np.delete(self.scores, seen, axis=1).mean(axis=1)
         return mean
+
+    def target(self, seen: int) -> float:
+        """Mean score of the seeds that a strategy does not see that has no regret."""
+        judged = self.judged(seen)
+        if self.against == "best":
+            return float(judged.max())
+        column = self.scores[:, seen]
+        return float(judged[column == column.max()].max())
 
     def class_of(self, graph: ModuleGraph) -> int | None:
         """Number of a graph's class; ``None`` if the graph is not valid under the budget."""
@@ -156,10 +172,12 @@ class Replay:
         number: of the replay, from 0.
         seen: index of the seed whose scores the strategy saw.
         classes: numbers of the classes that were evaluated, in order.
-        regret: after each training, ``(n,)``: the best mean score of the seeds not seen, less the incumbent's.
+        regret: after each training, ``(n,)``: the target of the benchmark less the incumbent's mean score of the seeds
+            not seen; negative where that is better than the target.
         cost: trainings so far, ``(n,)``; with a ladder epochs so far over the epochs of a full training.
         count: cost at which regret came below the threshold for good; the number of classes where it never does.
         reached: whether it does.
+        settled: whether the best score seen was found, so that the incumbent can no longer change.
         free: proposals that cost nothing, since their class was known or the graph was not valid.
         drawn: graphs that were drawn at random because the strategy proposed nothing new.
     """
@@ -172,6 +190,7 @@ class Replay:
     cost: NDArray[np.float64]
     count: float
     reached: bool
+    settled: bool
     free: int
     drawn: int
 
@@ -221,7 +240,7 @@ class _Run:
         self.seen = number % len(benchmark.table.seeds)
         self.rng = generator("topobench", number, strategy.name)
         self.history, self.ladder = History(), Ladder(benchmark.ladder)
-        self.judged = benchmark.judged(self.seen)
+        self.judged, self.target = benchmark.judged(self.seen), benchmark.target(self.seen)
         self.best_seen = float(benchmark.scores[:, self.seen].max())
         self.known = np.zeros(benchmark.size, dtype=bool)
         self.classes: list[int] = []
@@ -249,7 +268,7 @@ class _Run:
     def _hopeless(self) -> bool:
         """Whether even the best score seen belongs to a class of too much regret; a ladder may yet miss it."""
         best = self.benchmark.scores[:, self.seen] == self.best_seen
-        enough = self.judged[best].max() >= self.judged.max() - self.benchmark.threshold
+        enough = self.judged[best].max() >= self.target - self.benchmark.threshold
         return self.ladder.top == 0 and not enough
 
     def _settled(self) -> bool:
@@ -291,7 +310,7 @@ class _Run:
             self.incumbent = (rung, evaluation.score, found)
         # Before anything could be trained, the incumbent is as bad as can be.
         held = self.judged.min() if self.incumbent is None else self.judged[self.incumbent[2]]
-        self.regret.append(float(self.judged.max() - held))
+        self.regret.append(float(self.target - held))
         self.cost.append(self.epochs / self.benchmark.table.epochs)
 
     def _absorb(self) -> None:
@@ -318,6 +337,7 @@ class _Run:
             cost=cost,
             count=float(cost[first]) if reached else float(self.benchmark.size),
             reached=reached,
+            settled=self._settled(),
             free=self.free,
             drawn=self.drawn,
         )

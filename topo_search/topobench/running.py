@@ -39,6 +39,8 @@ class Summary:
         q25: their lower quartile.
         q75: their upper quartile.
         never: share of replays that never got there.
+        found: median of the evaluations until the best score that can be seen was seen; the number of evaluations where
+            a replay ended before.
         regret: mean regret after so many evaluations.
         drawn: share of evaluations that the strategy had nothing new for, so that a random graph was taken.
     """
@@ -49,6 +51,7 @@ class Summary:
     q25: float
     q75: float
     never: float
+    found: float
     regret: dict[int, float]
     drawn: float
 
@@ -69,6 +72,7 @@ def summarise(replays: Sequence[Replay]) -> Summary:
         q25=float(q25),
         q75=float(q75),
         never=float(np.mean([not entry.reached for entry in replays])),
+        found=float(np.median([len(entry.classes) for entry in replays])),
         regret={cost: float(np.mean([entry.regret_at(cost) for entry in replays])) for cost in CHECKPOINTS},
         drawn=sum(entry.drawn for entry in replays) / trials,
     )

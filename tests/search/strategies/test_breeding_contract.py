@@ -11,7 +11,7 @@ from support.tiny import tiny_space
 
 from topo_search.search import Decisions, Evaluation, History, Trial
 from topo_search.search.settings import SearchConfig
-from topo_search.search.strategies import RandomStrategy, registry
+from topo_search.search.strategies import RandomStrategy
 
 SETTINGS = {
     "plain": {},
@@ -19,7 +19,7 @@ SETTINGS = {
         "objectives": ["accuracy", "edges"],
         "evolution": {
             "survival": "elitist", "population": 8, "initial": 5, "alignment": "roles", "adaptive": 0.7,
-            "novelty": 0.3, "greedy": 0.3,
+            "novelty": 0.3, "greedy": 0.3, "guided": 0.5, "candidates": 6,
         },
         "nsga2": {"population": 8, "alignment": "roles"},
         "gw_seeded": {"initial": 14, "crossover": 0.3, "patience": 5},
@@ -29,12 +29,6 @@ SETTINGS = {
 
 def config(name, **further):
     return SearchConfig.model_validate({**SETTINGS[name], **further})
-
-
-@pytest.fixture
-def registered(monkeypatch):
-    everything = {kind.name: kind for kind in (*BREEDING, RandomStrategy)}
-    monkeypatch.setattr(registry, "STRATEGIES", {**registry.STRATEGIES, **everything})
 
 
 def ragged(history, waiting, chaos):
@@ -139,13 +133,11 @@ NAMES = [kind.name for kind in (*BREEDING, RandomStrategy)]
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.usefixtures("registered")
 def test_a_thousand_proposals_are_valid_and_known_graphs_cost_nothing(name):
     check_search(name, 1000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.usefixtures("registered")
 def test_twenty_thousand_proposals_are_valid_and_known_graphs_cost_nothing(name):
     check_search(name, 20_000)

@@ -59,18 +59,18 @@ class EvolutionConfig(BreedingConfig):
       guess from the latest ``guide_window`` trials has it; ``guide_ridge`` is how little it trusts single edges.
     """
 
-    survival: Literal["aging", "elitist"] = "aging"
-    population: Count = 30
+    survival: Literal["aging", "elitist"] = "elitist"
+    population: Count = 15
     initial: Count | None = None
-    tournament: Count = 6
+    tournament: Count = 5
     start: tuple[FamilyDraw, ...] = (FamilyDraw(family="random_density"),)
     adaptive: Share = 0.0
     adaptation_window: Count = 100
     novelty: Share = 0.0
     novelty_neighbours: Count = 10
     greedy: Share = 0.0
-    guided: Share = 0.0
-    candidates: Count = 20
+    guided: Share = 0.8
+    candidates: Count = 40
     guide_window: Count = 300
     guide_ridge: Annotated[float, Field(gt=0, le=1e6)] = 5.0
 

@@ -1,0 +1,116 @@
+"""The linear guess at scores."""
+
+import numpy as np
+import pytest
+from support.proposing import streams
+
+from topo_search.graph import ModuleGraph, make_family
+from topo_search.search import Evaluation, History, Proposal, Trial
+from topo_search.search.settings import SearchConfig
+from topo_search.search.strategies import EvolutionStrategy
+from topo_search.search.strategies.surrogate import EdgeSurrogate
+
+
+def graphs(constraints, count, seed=0):
+    rng = np.random.default_rng(seed)
+    edges = range(constraints.min_edges, constraints.edge_budget + 1)
+    return [make_family("random_density", constraints, rng, edges=int(rng.choice(list(edges)))) for _ in range(count)]
+
+
+def worth(constraints):
+    rng = np.random.default_rng(42)
+    return dict(zip(constraints.allowed_edges, rng.normal(size=len(constraints.allowed_edges)), strict=True))
+
+
+def history_of(found, score):
+    history = History()
+    for graph in found:
+        number = history.propose(Proposal(graph, "random", "random_density"))
+        result = Evaluation(score(graph), (score(graph),), (1.0,), best_epoch=1)
+        history.put(Trial(number, history.proposals[number], (result,), final=True))
+    return history
+
+
+@pytest.mark.parametrize("count", [10, 40, 300])
+def test_both_forms_of_the_regression_are_the_textbook_one(count):
+    constraints = streams(max_edges=13)
+    weights = worth(constraints)
+    history = history_of(graphs(constraints, count), lambda graph: sum(weights[edge] for edge in graph.edges))
+    asked = graphs(constraints, 7, seed=1)
+    ridge = 3.0
+
+    def row(graph):
+        return np.array([edge in graph.edges for edge in constraints.allowed_edges], dtype=float)
+
+    x = np.array([row(trial.graph) for trial in history.scored()])
+    y = np.array([trial.score for trial in history.scored()])
+    centre = x.mean(axis=0)
+    x, y = x - centre, (y - y.mean()) / y.std()
+    inverse = np.linalg.inv(x.T @ x + ridge * np.eye(x.shape[1]))
+    z = np.array([row(graph) for graph in asked]) - centre
+    expected = z @ inverse @ x.T @ y + 0.5 * np.sqrt(np.einsum("ij,jk,ik->i", z, inverse, z))
+    found = EdgeSurrogate(constraints, window=count, ridge=ridge).appeal(asked, history)
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9)
+
+
+def test_it_ranks_unseen_graphs_where_edges_add_up():
+    constraints = streams(max_edges=13)
+    weights = worth(constraints)
+
+    def score(graph):
+        return sum(weights[edge] for edge in graph.edges)
+
+    history = history_of(graphs(constraints, 200), score)
+    asked = graphs(constraints, 50, seed=2)
+    appeal = EdgeSurrogate(constraints, window=300, ridge=1.0).appeal(asked, history)
+    assert np.corrcoef(appeal, [score(graph) for graph in asked])[0, 1] > 0.9
+
+
+def test_only_the_latest_trials_count_and_what_is_kept_changes_nothing():
+    constraints = streams(max_edges=13)
+    found = graphs(constraints, 60)
+    history = history_of(found, lambda graph: float(graph.n_edges))
+    asked = graphs(constraints, 5, seed=3)
+    surrogate = EdgeSurrogate(constraints, window=20, ridge=1.0)
+    first = surrogate.appeal(asked, history)
+    np.testing.assert_array_equal(first, surrogate.appeal(asked, history))
+    latest = history_of(found[-20:], lambda graph: float(graph.n_edges))
+    np.testing.assert_allclose(first, EdgeSurrogate(constraints, window=99, ridge=1.0).appeal(asked, latest))
+
+
+def test_equal_scores_and_too_few_of_them_are_no_error():
+    constraints = streams(max_edges=13)
+    asked = graphs(constraints, 3, seed=4)
+    surrogate = EdgeSurrogate(constraints, window=20, ridge=1.0)
+    assert not surrogate.appeal(asked, History()).any()
+    assert np.isfinite(surrogate.appeal(asked, history_of(graphs(constraints, 10), lambda _: 0.5))).all()
+
+
+def test_sizes_of_areas_count_where_they_vary():
+    constraints = streams(max_edges=13, hub_sizes=(64,))
+    plain = graphs(constraints, 30)
+    large = [
+        ModuleGraph([type(a)(64, is_input=a.is_input, is_output=a.is_output) for a in graph.areas], graph.edges)
+        for graph in plain
+    ]
+    history = history_of([*plain[:20], *large[:20]], lambda graph: float(graph.sizes[0]))
+    appeal = EdgeSurrogate(constraints, window=99, ridge=1.0).appeal([*plain[20:], *large[20:]], history)
+    assert appeal[10:].min() > appeal[:10].max()
+
+
+def test_guided_children_are_better_than_unguided_ones():
+    constraints = streams(max_edges=13)
+    weights = worth(constraints)
+
+    def score(graph):
+        return sum(weights[edge] for edge in graph.edges)
+
+    history = history_of(graphs(constraints, 60), score)
+
+    def mean(guided):
+        config = SearchConfig.model_validate({"evolution": {"guided": guided, "population": 20}})
+        strategy = EvolutionStrategy(constraints, config)
+        made = [strategy.propose(history, np.random.default_rng(seed)).graph for seed in range(40)]
+        return np.mean([score(graph) for graph in made])
+
+    assert mean(1.0) > mean(0.0) + 1
