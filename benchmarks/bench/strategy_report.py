@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,20 @@ __all__ = ["report"]
 CONTROL = "random_control"
 Row = dict[str, Any]
 
+
+def _between(low: float | None, high: float | None, form: str) -> str:
+    return "" if low is None or high is None else f" ({low:{form}} to {high:{form}})"
+
+
 _COLUMNS = {
     "graph": lambda row: row["name"],
     "n": lambda row: f"{row['graphs']} x {row['seeds']}",
     "edges": lambda row: row["edges"],
     "parameters": lambda row: row["parameters"],
     "validation": lambda row: f"{row['validation']:.3f}",
-    "test, 95 %": lambda row: f"{row['test']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
+    "test, 95 %": lambda row: f"{row['test']:.3f}{_between(row['low'], row['high'], '.3f')}",
     "less random controls, 95 %": lambda row: (
-        "-" if row["gain"] is None else f"{row['gain']:+.3f} ({row['gain_low']:+.3f} to {row['gain_high']:+.3f})"
+        "-" if row["gain"] is None else f"{row['gain']:+.3f}{_between(row['gain_low'], row['gain_high'], '+.3f')}"
     ),
     "core s of a search": lambda row: "-" if row["core_seconds"] is None else f"{row['core_seconds']:.0f}",
 }
@@ -85,4 +91,5 @@ def _row(trainings: list[Row], searches: list[Row], name: str) -> Row:
             "gain_high": compared.crossed.high,
             "p_seeds": compared.by_seed.p_t,
         }
-    return row
+    # A single training has no interval.
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}

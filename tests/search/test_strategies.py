@@ -56,7 +56,9 @@ def test_evolution_starts_from_the_families_that_are_named():
 
 
 def test_evolution_breeds_from_the_better_and_the_young():
-    space = tiny_space(search={"evolution": {"population": 10, "tournament": 10, "crossover": 0.0}})
+    space = tiny_space(
+        search={"evolution": {"survival": "aging", "population": 10, "tournament": 10, "crossover": 0.0, "guided": 0.0}}
+    )
     history = filled_history(space)
     strategy = STRATEGIES["evolution"](space.constraints, space.search)
     parents = {strategy.propose(history, np.random.default_rng(s)).parents for s in range(30)}

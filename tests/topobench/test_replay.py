@@ -78,7 +78,7 @@ def test_a_replay_ends_when_the_incumbent_cannot_change():
 
 
 def test_where_seeds_disagree_too_much_the_count_is_the_size_of_the_space():
-    benchmark = Benchmark(formula_table(noise=0.1), max_edges=7, threshold=0.0)
+    benchmark = Benchmark(formula_table(noise=0.1), max_edges=7, threshold=0.0, against="best")
     cut_short = [replay("random", benchmark, number=number) for number in range(12)]
     assert not any(entry.reached for entry in cut_short)
     assert {entry.count for entry in cut_short} == {594.0}
@@ -149,11 +149,27 @@ def test_random_search_is_uniform_over_labelled_graphs():
     assert abs(statistic - 317) < 5 * np.sqrt(2 * 317)
 
 
-def test_first_graphs_of_other_strategies_have_the_same_mix():
-    config = Benchmark(formula_table(), max_edges=6).config
-    assert [draw.parameters["edges"] for draw in config.evolution.start] == [5, 6]
+def test_without_a_budget_first_graphs_of_other_strategies_have_any_number_of_edges():
+    config = Benchmark(formula_table()).config
+    assert [draw.parameters["edges"] for draw in config.evolution.start] == list(range(5, 14))
     assert config.evolution.start == config.random == config.local_search.start
-    assert sum(draw.weight for draw in config.random) == graph_classes().orbit_sizes[:318].sum()
+    assert sum(draw.weight for draw in config.random) == graph_classes().orbit_sizes.sum()
+    budgeted = Benchmark(formula_table(), max_edges=6).config
+    assert [draw.parameters for draw in budgeted.evolution.start] == [{}]
+
+
+def test_an_exhaustive_search_of_the_seed_seen_has_no_regret():
+    table = formula_table(noise=0.1)
+    benchmark = Benchmark(table, max_edges=5)
+    for number in range(3):
+        found = replay("random", benchmark, number=number)
+        assert found.settled
+        assert found.regret[-1] == pytest.approx(0)
+        assert found.reached
+        strict = replay("random", Benchmark(table, max_edges=5, against="best"), number=number, to_the_end=True)
+        assert strict.classes == found.classes
+        lucky = benchmark.judged(found.seen).max() - benchmark.target(found.seen)
+        assert strict.regret == pytest.approx(found.regret + lucky)
 
 
 def test_replays_are_summarised():

@@ -22,6 +22,11 @@ def worth(constraints):
     return dict(zip(constraints.allowed_edges, rng.normal(size=len(constraints.allowed_edges)), strict=True))
 
 
+def appeal_of(surrogate, asked, history, constraints):
+    rows = np.array([[edge in graph.edges for edge in constraints.allowed_edges] for graph in asked])
+    return surrogate.appeal(rows, [graph.sizes for graph in asked], history)
+
+
 def history_of(found, score):
     history = History()
     for graph in found:
@@ -49,7 +54,7 @@ def test_both_forms_of_the_regression_are_the_textbook_one(count):
     inverse = np.linalg.inv(x.T @ x + ridge * np.eye(x.shape[1]))
     z = np.array([row(graph) for graph in asked]) - centre
     expected = z @ inverse @ x.T @ y + 0.5 * np.sqrt(np.einsum("ij,jk,ik->i", z, inverse, z))
-    found = EdgeSurrogate(constraints, window=count, ridge=ridge).appeal(asked, history)
+    found = appeal_of(EdgeSurrogate(constraints, window=count, ridge=ridge), asked, history, constraints)
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9)
 
 
@@ -62,7 +67,7 @@ def test_it_ranks_unseen_graphs_where_edges_add_up():
 
     history = history_of(graphs(constraints, 200), score)
     asked = graphs(constraints, 50, seed=2)
-    appeal = EdgeSurrogate(constraints, window=300, ridge=1.0).appeal(asked, history)
+    appeal = appeal_of(EdgeSurrogate(constraints, window=300, ridge=1.0), asked, history, constraints)
     assert np.corrcoef(appeal, [score(graph) for graph in asked])[0, 1] > 0.9
 
 
@@ -72,18 +77,22 @@ def test_only_the_latest_trials_count_and_what_is_kept_changes_nothing():
     history = history_of(found, lambda graph: float(graph.n_edges))
     asked = graphs(constraints, 5, seed=3)
     surrogate = EdgeSurrogate(constraints, window=20, ridge=1.0)
-    first = surrogate.appeal(asked, history)
-    np.testing.assert_array_equal(first, surrogate.appeal(asked, history))
+    first = appeal_of(surrogate, asked, history, constraints)
+    np.testing.assert_array_equal(first, appeal_of(surrogate, asked, history, constraints))
     latest = history_of(found[-20:], lambda graph: float(graph.n_edges))
-    np.testing.assert_allclose(first, EdgeSurrogate(constraints, window=99, ridge=1.0).appeal(asked, latest))
+    np.testing.assert_allclose(
+        first, appeal_of(EdgeSurrogate(constraints, window=99, ridge=1.0), asked, latest, constraints)
+    )
 
 
 def test_equal_scores_and_too_few_of_them_are_no_error():
     constraints = streams(max_edges=13)
     asked = graphs(constraints, 3, seed=4)
     surrogate = EdgeSurrogate(constraints, window=20, ridge=1.0)
-    assert not surrogate.appeal(asked, History()).any()
-    assert np.isfinite(surrogate.appeal(asked, history_of(graphs(constraints, 10), lambda _: 0.5))).all()
+    assert not appeal_of(surrogate, asked, History(), constraints).any()
+    assert np.isfinite(
+        appeal_of(surrogate, asked, history_of(graphs(constraints, 10), lambda _: 0.5), constraints)
+    ).all()
 
 
 def test_sizes_of_areas_count_where_they_vary():
@@ -94,7 +103,9 @@ def test_sizes_of_areas_count_where_they_vary():
         for graph in plain
     ]
     history = history_of([*plain[:20], *large[:20]], lambda graph: float(graph.sizes[0]))
-    appeal = EdgeSurrogate(constraints, window=99, ridge=1.0).appeal([*plain[20:], *large[20:]], history)
+    appeal = appeal_of(
+        EdgeSurrogate(constraints, window=99, ridge=1.0), [*plain[20:], *large[20:]], history, constraints
+    )
     assert appeal[10:].min() > appeal[:10].max()
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import cmp_to_key
 from typing import ClassVar
 
 import numpy as np
 
 from topo_search.graph import GraphConstraints, GraphError
-from topo_search.search.history import History, Proposal, Trial
+from topo_search.search.history import History, Proposal, Trial, better
 from topo_search.search.settings import SearchConfig
 from topo_search.search.strategies.breeding import Breeding, from_starts
+from topo_search.search.strategies.guided import GuidedBreeding
 from topo_search.search.strategies.novelty import novelty
 from topo_search.search.strategies.operator_rates import operator_rates
 from topo_search.search.strategies.random import draw_family
 from topo_search.search.strategies.standing import Standing
-from topo_search.search.strategies.surrogate import EdgeSurrogate
 
 __all__ = ["EvolutionStrategy"]
 
@@ -34,8 +35,8 @@ class EvolutionStrategy:
     aging; Beyer and Schwefel, "Evolution strategies" (2002), for (mu + lambda). Departs from them in crossover and in
     the number of mutations, which is geometric; a child is named by the first of its operators. For the rates of the
     operators see :func:`~topo_search.search.strategies.operator_rates.operator_rates`, for novelty
-    :func:`~topo_search.search.strategies.novelty.novelty`, for the choice among children
-    :class:`~topo_search.search.strategies.surrogate.EdgeSurrogate`.
+    :func:`~topo_search.search.strategies.novelty.novelty`, for the choice among many children
+    :class:`~topo_search.search.strategies.guided.GuidedBreeding`.
     """
 
     name: ClassVar[str] = "evolution"
@@ -45,7 +46,7 @@ class EvolutionStrategy:
         self.constraints, self.search, self.config = constraints, config, config.evolution
         self.breeding = Breeding(constraints, self.config, self.name)
         self._standing = Standing()
-        self._surrogate = EdgeSurrogate(constraints, window=self.config.guide_window, ridge=self.config.guide_ridge)
+        self.guided = GuidedBreeding(constraints, self.config, self.name)
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposal:
         """A starting graph while the population fills, then a child; one that is not known where one is found."""
@@ -77,17 +78,11 @@ class EvolutionStrategy:
             return self._child(population, rng, weights)
 
         if self.config.guided and rng.random() < self.config.guided:
-            return self._most_promising(child, history, rng)
+            ranked = sorted(population, key=cmp_to_key(_order))
+            proposal = self.guided.propose(ranked, history, rng)
+            if proposal is not None:
+                return proposal
         return self.breeding.unknown(child, history, rng)
-
-    def _most_promising(self, child: Callable[[], Proposal], history: History, rng: np.random.Generator) -> Proposal:
-        """The child that is expected to score best, of several that are not known."""
-        made = (child() for _ in range(self.config.candidates))
-        children = list({proposal.key: proposal for proposal in made if proposal.key not in history.known}.values())
-        if not children:
-            return self.breeding.unknown(child, history, rng)
-        appeal = self._surrogate.appeal([proposal.graph for proposal in children], history)
-        return children[int(np.argmax(appeal))]
 
     def _population(self, history: History) -> list[Trial]:
         if self.config.survival == "elitist":
@@ -133,3 +128,7 @@ class EvolutionStrategy:
             most: Trial = drawn[int(np.argmax(far))]
             return most
         return History.best_of(drawn)
+
+
+def _order(one: Trial, other: Trial) -> int:
+    return -1 if better(one, other) else 1

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from topo_search.graph import GraphConstraints, ModuleGraph
-from topo_search.search.history import History
+from topo_search.graph import GraphConstraints
+from topo_search.search.history import History, Trial
 
 __all__ = ["EdgeSurrogate"]
 
@@ -40,43 +40,55 @@ class EdgeSurrogate:
         self.window, self.ridge = window, ridge
         self._column = {edge: index for index, edge in enumerate(constraints.allowed_edges)}
         self._sizes = np.array([area.size for area in constraints.areas]) if constraints.hub_sizes else None
-        self._rows: dict[int, Floats] = {}
+        self._rows: dict[str, NDArray[np.bool_]] = {}
 
-    def appeal(self, graphs: Sequence[ModuleGraph], history: History) -> Floats:
-        """Expected score of each graph and some of its uncertainty, ``(n,)``, in no unit: the largest is to be tried.
+    def row(self, trial: Trial) -> NDArray[np.bool_]:
+        """Which of the allowed edges a trial's graph has, ``(allowed edges,)``; not to be written to."""
+        found = self._rows.get(trial.graph.key)
+        if found is None:
+            found = np.zeros(len(self._column), dtype=bool)
+            found[[self._column[edge] for edge in trial.graph.edges]] = True
+            self._rows[trial.graph.key] = found
+        return found
 
-        All are equal while no trial has a score.
+    def appeal(self, edges: NDArray[np.bool_], sizes: Sequence[tuple[int, ...]], history: History) -> Floats:
+        """Expected score of each set of edges and some of its uncertainty, in no unit: the largest is to be tried.
+
+        All are equal while fewer than two trials have a score.
+
+        Args:
+            edges: ``(n, allowed edges)``, which of them each graph has.
+            sizes: ``(n, areas)``, units of its areas.
+            history: trials in view.
+
+        Returns:
+            ``(n,)``.
         """
         trials = history.scored(self.window)
         if len(trials) < 2:
-            return np.zeros(len(graphs))
-        known = {trial.number: self._rows.get(trial.number) for trial in trials}
-        self._rows = {
-            trial.number: self._row(trial.graph) if (row := known[trial.number]) is None else row for trial in trials
-        }
-        rows = np.array([self._rows[trial.number] for trial in trials])
+            return np.zeros(len(edges))
+        rows = self._features(np.array([self.row(trial) for trial in trials]), [t.graph.sizes for t in trials])
         scores = np.array([trial.results[0].score for trial in trials])
         spread = float(scores.std())
         centre = rows.mean(axis=0)
         rows -= centre
         targets = (scores - scores.mean()) / spread if spread > 0 else np.zeros(len(scores))
-        asked = np.array([self._row(graph) for graph in graphs]) - centre
+        asked = self._features(edges, sizes) - centre
         # In the space of trials or of edges, whichever is smaller: the two forms of ridge regression are equal.
         if len(rows) < rows.shape[1]:
             kernel = np.linalg.inv(rows @ rows.T + self.ridge * np.eye(len(rows)))
             cross = asked @ rows.T
             guess = cross @ (kernel @ targets)
-            variance = (np.sum(asked**2, axis=1) - np.einsum("ij,jk,ik->i", cross, kernel, cross)) / self.ridge
+            variance = (np.sum(asked**2, axis=1) - np.sum((cross @ kernel) * cross, axis=1)) / self.ridge
         else:
             covariance = np.linalg.inv(rows.T @ rows + self.ridge * np.eye(rows.shape[1]))
             guess = asked @ (covariance @ (rows.T @ targets))
-            variance = np.einsum("ij,jk,ik->i", asked, covariance, asked)
+            variance = np.sum((asked @ covariance) * asked, axis=1)
         appeal: Floats = guess + OPTIMISM * np.sqrt(np.maximum(variance, 0))
         return appeal
 
-    def _row(self, graph: ModuleGraph) -> Floats:
-        row = np.zeros(len(self._column) + (0 if self._sizes is None else len(self._sizes)))
-        row[[self._column[edge] for edge in graph.edges]] = 1
-        if self._sizes is not None:
-            row[len(self._column) :] = np.log2(np.array(graph.sizes) / self._sizes)
-        return row
+    def _features(self, edges: NDArray[np.bool_], sizes: Sequence[tuple[int, ...]]) -> Floats:
+        rows = edges.astype(np.float64)
+        if self._sizes is None:
+            return rows
+        return np.hstack([rows, np.log2(np.array(sizes) / self._sizes)])
