@@ -19,7 +19,7 @@ SPACE = streams()
 
 
 def evolution(*, start=(), constraints=SPACE, **values):
-    config = SearchConfig.model_validate({"start": start, "evolution": {"mutations": 0.0, **values}})
+    config = SearchConfig.model_validate({"start": start, "evolution": {"mutations": 0.0, "guided": 0.0, "initial": None, **values}})
     return EvolutionStrategy(constraints, config)
 
 
@@ -211,7 +211,7 @@ def test_tournaments_by_novelty_prefer_the_odd_one():
         near = EvolutionStrategy(SPACE, SearchConfig()).breeding.mutant((0, base), rng(seed), changes=1)
         hand_made(history, near.graph, 0.9)
     number = hand_made(history, odd, 0.1).number
-    values = {"population": 10, "tournament": 10, "crossover": 0.0, "guided": 0.0}
+    values = {"population": 10, "tournament": 10, "crossover": 0.0}
     assert parents_of(evolution(novelty=1.0, **values), history, 20) == {number}
     assert number not in parents_of(evolution(novelty=0.0, **values), history, 20)
     mixed = [evolution(novelty=0.5, **values).propose(history, rng(s)).parents == (number,) for s in range(100)]

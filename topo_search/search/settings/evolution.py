@@ -48,7 +48,7 @@ class EvolutionConfig(BreedingConfig):
       (the best ``population`` of all, (mu + lambda)).
     - ``population``: how many.
     - ``tournament``: how many of them are drawn; the best is the parent.
-    - ``start``: families of the first ``initial`` proposals (as many as ``population`` where not given). Where the
+    - ``start``: families of the first ``initial`` proposals (``null``: as many as ``population``). Where the
       search has graphs to start from (``search.start``), the first proposals are mutants of those instead.
     - ``adaptive``: share of the operators' weights that follows what they achieved in the latest
       ``adaptation_window`` trials.
@@ -60,8 +60,9 @@ class EvolutionConfig(BreedingConfig):
     """
 
     survival: Literal["aging", "elitist"] = "elitist"
+    mutations: Annotated[float, Field(ge=0, le=20)] = 0.3
     population: Count = 15
-    initial: Count | None = None
+    initial: Count | None = 10
     tournament: Count = 5
     start: tuple[FamilyDraw, ...] = (FamilyDraw(family="random_density"),)
     adaptive: Share = 0.0
@@ -69,7 +70,7 @@ class EvolutionConfig(BreedingConfig):
     novelty: Share = 0.0
     novelty_neighbours: Count = 10
     greedy: Share = 0.0
-    guided: Share = 0.8
+    guided: Share = 0.9
     candidates: Count = 40
     guide_window: Count = 300
     guide_ridge: Annotated[float, Field(gt=0, le=1e6)] = 5.0
