@@ -22,7 +22,7 @@ SEEDS = (0, 1, 2)
 def _folders() -> list[Path]:
     package = Path(__file__).resolve().parent
     # In a wheel the files lie inside the package; in a clone or an editable install, under benchmarks.
-    places = (package / "tables", package.parent.parent / "benchmarks" / "topobench")
+    places = (package.parent / "tables" / "topobench", package.parent.parent / "benchmarks" / "topobench")
     return [folder for folder in places if folder.is_dir()]
 
 
