@@ -426,7 +426,10 @@ BAD_INPUT = {
     "negative seed": (["evolve", "--seed", "-1"], "seed must be an integer from 0, got -1"),
     "no workers": (["evolve", "--workers", "0"], "workers must be at least 1, got 0"),
     "unknown space": (["evolve", "--space", "digts"], "no search space 'digts'"),
-    "unknown strategy": (["evolve", "--strategy", "magic"], "unknown strategy 'magic': expected one of delta_weight, evolution"),
+    "unknown strategy": (
+        ["evolve", "--strategy", "magic"],
+        "unknown strategy 'magic': expected one of delta_weight,",
+    ),
     "unknown device": (["evolve", "--device", "tpu"], "device must be auto, cpu or cuda, got 'tpu'"),
     "no cuda": (["evolve", "--device", "cuda"], "device cuda is not available here"),
     "unknown override": (["evolve", "--set", "epohcs=3"], "did you mean 'epochs'"),

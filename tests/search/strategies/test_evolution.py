@@ -19,7 +19,9 @@ SPACE = streams()
 
 
 def evolution(*, start=(), constraints=SPACE, **values):
-    config = SearchConfig.model_validate({"start": start, "evolution": {"mutations": 0.0, "guided": 0.0, "initial": None, **values}})
+    config = SearchConfig.model_validate(
+        {"start": start, "evolution": {"mutations": 0.0, "guided": 0.0, "initial": None, **values}}
+    )
     return EvolutionStrategy(constraints, config)
 
 
