@@ -13,7 +13,7 @@ from topo_search.topobench import (
     UniformRandom,
     edges_of,
     graph_classes,
-    regret_quartiles,
+    regret_curves,
     replay,
     run_replays,
     summarise,
@@ -182,7 +182,7 @@ def test_replays_are_summarised():
     assert summary.q25 <= summary.median <= summary.q75
     assert summary.never == 0
     assert summary.regret[25] >= summary.regret[100] >= 0
-    low, middle, high = regret_quartiles(found["evolution"], [1, 10, 100])
+    low, middle, high = regret_curves(found["evolution"], [1, 10, 100])
     assert (low <= middle).all()
     assert (middle <= high).all()
 

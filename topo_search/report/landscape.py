@@ -11,7 +11,7 @@ import numpy as np
 
 from topo_search.files import write_atomically
 from topo_search.report.figures import ROLE_COLOURS
-from topo_search.topobench import Landscape, Replay, Table, edges_of, regret_quartiles
+from topo_search.topobench import Landscape, Replay, Table, edges_of, regret_curves
 from topo_search.topobench.classes import ROLES
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def regret_figure(replays: Mapping[str, Sequence[Replay]], *, threshold: float, 
     longest = max(float(entry.cost[-1]) for entries in replays.values() for entry in entries)
     costs = np.unique(np.geomspace(1, max(2.0, longest), 160).round(2))
     for index, (strategy, entries) in enumerate(replays.items()):
-        low, middle, high = regret_quartiles(entries, costs.tolist())
+        low, middle, high = regret_curves(entries, costs.tolist())
         colour = COLOURS[index % len(COLOURS)]
         axes.plot(costs, middle, color=colour, ls="--" if index >= len(COLOURS) else "-", label=strategy)
         axes.fill_between(costs, low, high, color=colour, alpha=0.12, linewidth=0)

@@ -20,7 +20,7 @@ from topo_search.topobench.classes import (
 from topo_search.topobench.landscape import Landscape, study_landscape
 from topo_search.topobench.making import make_table, table_requests
 from topo_search.topobench.replay import Benchmark, Replay, UniformRandom, replay
-from topo_search.topobench.running import Summary, regret_quartiles, run_replays, summarise
+from topo_search.topobench.running import Summary, regret_curves, run_replays, summarise
 from topo_search.topobench.space import SEEDS, representative, table_path, topobench_space, topobench_tasks
 from topo_search.topobench.table import Table, load_table
 
@@ -40,7 +40,7 @@ __all__ = [
     "load_table",
     "make_table",
     "mask_of",
-    "regret_quartiles",
+    "regret_curves",
     "replay",
     "representative",
     "run_replays",

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from topo_search.analysis import regret_quartiles
 from topo_search.errors import InputError, RunFailedError
 from topo_search.topobench.replay import Benchmark, Replay, find_strategy, replay
 
-__all__ = ["CHECKPOINTS", "Summary", "regret_quartiles", "run_replays", "summarise"]
+__all__ = ["CHECKPOINTS", "Summary", "regret_curves", "run_replays", "summarise"]
 
 CHECKPOINTS = (25, 50, 100)
 """Costs at which mean regret is reported."""
@@ -78,11 +79,9 @@ def summarise(replays: Sequence[Replay]) -> Summary:
     )
 
 
-def regret_quartiles(replays: Sequence[Replay], costs: Sequence[float]) -> NDArray[np.float64]:
+def regret_curves(replays: Sequence[Replay], costs: Sequence[float]) -> NDArray[np.float64]:
     """Quartiles of regret over replays at each cost, ``(3, len(costs))``: 25, 50 and 75 %."""
-    values = [[entry.regret_at(cost) for cost in costs] for entry in replays]
-    quartiles: NDArray[np.float64] = np.percentile(np.array(values), [25, 50, 75], axis=0)
-    return quartiles
+    return np.stack(regret_quartiles([[entry.regret_at(cost) for cost in costs] for entry in replays]))
 
 
 def _start_worker(benchmark: Benchmark) -> None:
