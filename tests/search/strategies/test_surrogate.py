@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.proposing import streams
 
-from topo_search.graph import ModuleGraph, make_family
+from topo_search.graph import OPERATORS, ModuleGraph, make_family
 from topo_search.search import Evaluation, History, Proposal, Trial
 from topo_search.search.settings import SearchConfig
 from topo_search.search.strategies import EvolutionStrategy
@@ -125,3 +125,15 @@ def test_guided_children_are_better_than_unguided_ones():
         return np.mean([score(graph) for graph in made])
 
     assert mean(1.0) > mean(0.0) + 1
+
+
+def test_guided_children_use_no_operator_that_is_switched_off():
+    constraints = streams(max_edges=13)
+    rng = np.random.default_rng(0)
+    full = [make_family("random_density", constraints, rng) for _ in range(30)]
+    history = history_of(full, lambda graph: float(len(set(graph.edges) & set(full[0].edges))))
+    off = dict.fromkeys(OPERATORS, 0.0) | {"add_edge": 1.0, "remove_edge": 1.0}
+    config = SearchConfig.model_validate({"evolution": {"guided": 1.0, "crossover": 0.0, "operators": off}})
+    strategy = EvolutionStrategy(constraints, config)
+    operators = {strategy.propose(history, np.random.default_rng(seed)).operator for seed in range(60)}
+    assert operators <= {"add_edge", "remove_edge"}

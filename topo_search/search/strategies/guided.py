@@ -92,6 +92,9 @@ class GuidedBreeding:
         assert self._upto is not None, "children are drawn only where an operator has weight"
         name = CHANGES[int(np.searchsorted(self._upto, rng.random(), side="right"))]
         if name == "add_edge" and len(present) >= self.constraints.edge_budget:
+            # An operator that is switched off stays off.
+            if self._upto[0] == 0:
+                return ""
             name = "rewire_edge"
         if (name != "add_edge" and not len(present)) or (name != "remove_edge" and not len(absent)):
             return ""
