@@ -118,9 +118,9 @@ def test_a_trial_whose_workers_are_always_lost_fails_and_the_search_goes_on(tmp_
         def wait(self, timeout=None):
             (finished,) = super().wait(timeout)
             lost = finished.evaluation is not None and self.evaluated[-1].graph == self.cursed
-            return [type(finished)(finished.ticket, None, "killed")] if lost else [finished]
+            return [type(finished)(finished.ticket, None, "worker lost", "killed")] if lost else [finished]
 
-        def submit(self, ticket, request):
+        def submit(self, ticket, request, *, memory_factor=1.0):
             self.cursed = getattr(self, "cursed", request.graph)
             super().submit(ticket, request)
 

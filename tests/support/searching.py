@@ -31,7 +31,7 @@ class ScrambledExecutor:
         self._lose = set(lose)
         self.evaluated: list[Request] = []
 
-    def submit(self, ticket, request):
+    def submit(self, ticket, request, *, memory_factor=1.0):
         self._held.append((ticket, request))
 
     def wait(self, timeout=None):
@@ -40,7 +40,7 @@ class ScrambledExecutor:
         ticket, request = self._held.pop(self._rng.randrange(len(self._held)))
         if len(self.evaluated) in self._lose:
             self._lose.discard(len(self.evaluated))
-            return [Finished(ticket, None, "killed")]
+            return [Finished(ticket, None, "worker lost", "killed")]
         self.evaluated.append(request)
         return [Finished(ticket, self._evaluate(request))]
 

@@ -7,15 +7,15 @@ import os
 import signal
 import threading
 import time
-import traceback
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
-from topo_search.errors import InputError, RunFailedError
+from topo_search.errors import RunFailedError
+from topo_search.executors.guard import guarded, to_finished
 from topo_search.search.evaluate import Evaluator, Request
 from topo_search.search.executor import Finished
-from topo_search.search.history import Evaluation
 from topo_search.search.space import SearchSpace
 
 __all__ = ["ProcessExecutor", "WorkersCannotStartError"]
@@ -44,16 +44,8 @@ def _start_worker(parent: int, space_json: str, data_dir: str | None, device: st
     _evaluators["this"] = Evaluator(space, load_task(space.task, data_dir=data_dir), device=device)
 
 
-def _evaluate(request: Request) -> Evaluation:
-    try:
-        return _evaluators["this"].evaluate(request)
-    except InputError as error:
-        return Evaluation.failure("bad input", str(error))
-    except MemoryError as error:
-        return Evaluation.failure("out of memory", str(error))
-    except Exception:
-        # A bug in one evaluation must not end the search; its traceback is kept with the trial.
-        return Evaluation.failure("error", traceback.format_exc(limit=20))
+def _evaluate(request: Request) -> dict[str, Any]:
+    return guarded(_evaluators["this"].evaluate, request)
 
 
 class WorkersCannotStartError(RunFailedError):
@@ -76,7 +68,7 @@ class ProcessExecutor:
         self._workers = workers
         self._arguments = (os.getpid(), space.model_dump_json(), None if data_dir is None else str(data_dir), device)
         self._pool = self._new_pool()
-        self._futures: dict[Future[Evaluation], int] = {}
+        self._futures: dict[Future[dict[str, Any]], int] = {}
         self._worked, self._broken = False, 0
 
     def _new_pool(self) -> ProcessPoolExecutor:
@@ -87,7 +79,7 @@ class ProcessExecutor:
             initargs=self._arguments,
         )
 
-    def submit(self, ticket: int, request: Request) -> None:
+    def submit(self, ticket: int, request: Request, *, memory_factor: float = 1.0) -> None:  # noqa: ARG002
         """Hand an evaluation to the pool."""
         try:
             future = self._pool.submit(_evaluate, request)
@@ -107,14 +99,16 @@ class ProcessExecutor:
         for future in sorted(done, key=self._futures.__getitem__):
             ticket = self._futures.pop(future)
             try:
-                finished.append(Finished(ticket, future.result()))
+                finished.append(to_finished(ticket, future.result()))
                 self._worked = True
             except BrokenProcessPool as error:
                 broken = True
-                finished.append(Finished(ticket, None, str(error)))
+                finished.append(Finished(ticket, None, "worker lost", str(error)))
         if broken:
             # Every future of a broken pool is lost; give all of them back together.
-            finished += [Finished(ticket, None, "the worker pool broke") for ticket in self._futures.values()]
+            finished += [
+                Finished(ticket, None, "worker lost", "the worker pool broke") for ticket in self._futures.values()
+            ]
             self._futures.clear()
             self._restart()
         return finished

@@ -3,7 +3,7 @@
 - :class:`SearchSpace`: what may vary and how a search goes.
 - :class:`Evaluator`, :class:`Request`, :class:`Evaluation`: from a candidate to a score.
 - :class:`Decisions`, :class:`Ladder`, :data:`STRATEGIES`: what is tried next, in a fixed order.
-- :class:`SearchDriver`, :class:`Pool`, :class:`Executor`: running it.
+- :class:`SearchDriver`, :class:`Pool`, :class:`Executor`, :class:`TrialResources`: running it.
 - :class:`SearchStudy`, :class:`EvaluationLog`, :class:`RunFolder`: what is kept.
 - :func:`rescore`, :func:`compare_winners`: winners against controls.
 - :func:`measure_agreement`: how well the rungs rank.
@@ -22,15 +22,17 @@ from topo_search.search.after import (
 )
 from topo_search.search.agreement import RankAgreement, measure_agreement
 from topo_search.search.decisions import Decisions, Job
-from topo_search.search.driver import Pool, SearchDriver
+from topo_search.search.driver import SearchDriver
 from topo_search.search.evaluate import Evaluator, Request, candidate_network
 from topo_search.search.evaluation_log import EvaluationLog
-from topo_search.search.executor import Executor, Finished
+from topo_search.search.executor import Executor, Finished, Loss
 from topo_search.search.history import Evaluation, History, Pretraining, Proposal, Trial
 from topo_search.search.ladder import Ladder
 from topo_search.search.objectives import leading_trials, pareto_order
+from topo_search.search.pool import Pool
 from topo_search.search.probe import ProbeError, ProbeResult, RungAgreement, run_probe, search_seconds, signal_and_noise
 from topo_search.search.progress import Progress, ProgressCallback
+from topo_search.search.resources import TrialResources
 from topo_search.search.run_folder import RunFolder
 from topo_search.search.settings import SearchConfig
 from topo_search.search.space import SearchSpace
@@ -50,6 +52,7 @@ __all__ = [
     "History",
     "Job",
     "Ladder",
+    "Loss",
     "Pool",
     "Pretraining",
     "ProbeError",
@@ -68,6 +71,7 @@ __all__ = [
     "SearchStudy",
     "Strategy",
     "Trial",
+    "TrialResources",
     "candidate_network",
     "compare_winners",
     "control_graphs",

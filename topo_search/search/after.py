@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from topo_search.files import write_json
 from topo_search.graph import GraphConstraints, ModuleGraph, degree_preserving_rewire, make_family
-from topo_search.search.driver import Pool
 from topo_search.search.evaluate import Request
 from topo_search.search.history import Evaluation, Trial
 from topo_search.search.objectives import non_dominated_ranks, trial_values
+from topo_search.search.pool import Pool
 from topo_search.search.progress import Progress, ProgressCallback
 from topo_search.search.run_folder import RunFolder
 from topo_search.search.space import SearchSpace

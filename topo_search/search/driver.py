@@ -3,99 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from topo_search.search.decisions import Decisions, Job
 from topo_search.search.evaluate import Request
 from topo_search.search.evaluation_log import EvaluationLog
 from topo_search.search.executor import Executor
-from topo_search.search.history import Evaluation, History, Trial
+from topo_search.search.history import History, Trial
+from topo_search.search.pool import Pool
 from topo_search.search.progress import Progress, ProgressCallback
 from topo_search.search.run_folder import RunFolder
 from topo_search.search.space import SearchSpace
 from topo_search.search.study import SearchStudy
 
-__all__ = ["Pool", "SearchDriver"]
+__all__ = ["SearchDriver"]
 
-# An evaluation whose worker is lost is tried so many times in a session before the trial fails.
-WORKER_TRIES = 3
 TABLE_SECONDS = 2.0
-
-
-class Pool:
-    """An executor with a memory: known results are not computed again, lost ones are tried again.
-
-    Args:
-        executor: where evaluations run.
-        log: leases and results.
-    """
-
-    def __init__(self, executor: Executor, log: EvaluationLog) -> None:
-        self._executor, self._log = executor, log
-        self._running: dict[int, tuple[Request, str, int, Callable[[Evaluation], None]]] = {}
-        self._ticket = 0
-        self.evaluated = 0
-
-    @property
-    def running(self) -> int:
-        """Evaluations in flight."""
-        return len(self._running)
-
-    @property
-    def full(self) -> bool:
-        """Whether another evaluation would only wait."""
-        return len(self._running) >= self._executor.slots
-
-    def submit(self, request: Request, label: str, done: Callable[[Evaluation], None]) -> None:
-        """Have a request evaluated; ``done`` is called at once where its result is known."""
-        known = self._log.find(request)
-        # A result whose network was to be kept counts only while the network is there.
-        if known is not None and (request.save_to is None or known.failed or Path(request.save_to).is_dir()):
-            done(known)
-            return
-        self._log.start(request, label=label)
-        self._start(request, label, 1, done)
-
-    def _start(self, request: Request, label: str, attempt: int, done: Callable[[Evaluation], None]) -> None:
-        self._ticket += 1
-        self._running[self._ticket] = (request, label, attempt, done)
-        self._executor.submit(self._ticket, request)
-
-    def wait(self) -> None:
-        """Take in every evaluation that ended, at least one."""
-        for finished in self._executor.wait():
-            request, label, attempt, done = self._running.pop(finished.ticket)
-            evaluation = finished.evaluation
-            if evaluation is None:
-                if attempt < WORKER_TRIES:
-                    self._log.start(request, label=label)
-                    self._start(request, label, attempt + 1, done)
-                    continue
-                evaluation = Evaluation.failure("worker lost", finished.detail)
-            self.evaluated += 1
-            self._log.finish(request, evaluation)
-            done(evaluation)
-
-    def run_all(self, requests: Sequence[tuple[Request, str]], on_done: Callable[[int], None]) -> list[Evaluation]:
-        """Evaluate independent requests; results in their order. ``on_done`` is told how many ended."""
-        results: dict[int, Evaluation] = {}
-
-        def keep(index: int) -> Callable[[Evaluation], None]:
-            def done(evaluation: Evaluation) -> None:
-                results[index] = evaluation
-                on_done(len(results))
-
-            return done
-
-        for index, (request, label) in enumerate(requests):
-            while self.full:
-                self.wait()
-            self.submit(request, label, keep(index))
-        while self.running:
-            self.wait()
-        return [results[index] for index in range(len(requests))]
 
 
 class SearchDriver:

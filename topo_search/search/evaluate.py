@@ -31,6 +31,9 @@ from topo_search.training import (
 
 __all__ = ["Evaluator", "Request", "candidate_network"]
 
+# A training that is killed loses no more than this, and an epoch. Writing a checkpoint takes milliseconds.
+CHECKPOINT_SECONDS = 60.0
+
 
 @dataclass(frozen=True)
 class Request:
@@ -125,6 +128,28 @@ class Evaluator:
         Raises:
             InputError: if the graph does not fit the space or no stable area can be drawn.
         """
+        evaluation = self._evaluate(request, None, on_epoch)
+        assert evaluation is not None, "only a training of limited time stays unfinished"
+        return evaluation
+
+    def evaluate_part(self, request: Request, *, seconds: float) -> Evaluation | None:
+        """Train for about so long, at least one epoch; call it again until there is an evaluation.
+
+        The parts of a training give the bits of one without interruption, wherever each of them runs: all that passes
+        between them is the request's checkpoint.
+
+        Returns:
+            The evaluation, or ``None`` if the training is unfinished: its checkpoint holds how far it came.
+
+        Raises:
+            InputError: as :meth:`evaluate`.
+            ValueError: if the request has no checkpoint.
+        """
+        return self._evaluate(request, seconds, None)
+
+    def _evaluate(
+        self, request: Request, at_most_seconds: float | None, on_epoch: Callable[[EpochRecord], None] | None
+    ) -> Evaluation | None:
         graph = ModuleGraph.from_json(request.graph)
         with _threads(self.threads):
             network = candidate_network(self.space, self.task, graph, seed=request.seed).to(self.device)
@@ -140,9 +165,13 @@ class Evaluator:
                 use_best=request.use_best,
                 checkpoint=None if request.checkpoint is None else Path(request.checkpoint),
                 identity=self._identity(request, graph),
+                checkpoint_seconds=CHECKPOINT_SECONDS,
+                at_most_seconds=at_most_seconds,
                 moves=self._moves(request),
                 on_epoch=on_epoch,
             )
+            if run.unfinished:
+                return None
             if run.reason:
                 return Evaluation.failure(run.reason, run.detail, seconds=run.seconds)
             network = run.network

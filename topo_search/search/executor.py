@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from topo_search.search.evaluate import Request
 from topo_search.search.history import Evaluation
 
-__all__ = ["Executor", "Finished"]
+__all__ = ["Executor", "Finished", "Loss"]
+
+Loss = Literal["worker lost", "node lost", "out of memory", "timed out"]
+"""Why an evaluation ended without a result; :mod:`topo_search.search.retries` says what follows from each."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """An evaluation that ended, or was lost with its worker.
+    """An evaluation that ended, or was lost.
 
     Attributes:
         ticket: given by :meth:`Executor.submit`'s caller.
-        evaluation: the result; ``None`` when the worker was lost and the evaluation may be tried again.
-        detail: why it was lost.
+        evaluation: the result, also of one that failed for a reason of its own; ``None`` when it was lost.
+        loss: how it was lost; ``None`` where there is a result.
+        detail: more on that, for people.
     """
 
     ticket: int
     evaluation: Evaluation | None
+    loss: Loss | None = None
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.evaluation is None) == (self.loss is None):
+            raise ValueError("expected either a result or how it was lost")
 
 
 class Executor(Protocol):
     """Runs evaluations in any order; the search decides by proposal order, so the order never changes a result."""
 
-    slots: int
-    """How many evaluations may be submitted and not yet finished without one waiting for long."""
+    @property
+    def slots(self) -> int:
+        """How many evaluations may be submitted and not yet finished without one waiting for long.
 
-    def submit(self, ticket: int, request: Request) -> None:
-        """Take an evaluation."""
+        It may change while nodes of a cluster come and go.
+        """
+        ...
+
+    def submit(self, ticket: int, request: Request, *, memory_factor: float = 1.0) -> None:
+        """Take an evaluation, with so many times the memory that one is given at first."""
         ...
 
     def wait(self, timeout: float | None = None) -> list[Finished]:

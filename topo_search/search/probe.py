@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from topo_search.errors import RunFailedError
 from topo_search.graph import ModuleGraph, make_family
 from topo_search.search.agreement import kendall_tau
-from topo_search.search.driver import Pool
 from topo_search.search.evaluate import Request
 from topo_search.search.history import Evaluation
 from topo_search.search.ladder import bracket_epochs, bracket_shares
+from topo_search.search.pool import Pool
 from topo_search.search.progress import Progress, ProgressCallback
 from topo_search.search.space import SearchSpace
 from topo_search.seeds import generator, seed_for

@@ -74,7 +74,7 @@ class FormulaExecutor:
         self._constraints, self._stop_after, self._order = constraints, stop_after, random.Random(seed)
         self._held: list[tuple[int, Request]] = []
 
-    def submit(self, ticket: int, request: Request) -> None:
+    def submit(self, ticket: int, request: Request, *, memory_factor: float = 1.0) -> None:  # noqa: ARG002
         """Take an evaluation."""
         self._held.append((ticket, request))
 

@@ -1,0 +1,118 @@
+"""An executor with a memory: what is known is not computed again, what was lost is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from topo_search.errors import RunFailedError
+from topo_search.search.evaluate import Request
+from topo_search.search.evaluation_log import EvaluationLog
+from topo_search.search.executor import Executor, Finished
+from topo_search.search.history import Evaluation
+from topo_search.search.retries import Retries
+
+__all__ = ["Pool"]
+
+# So many evaluations in a row that fail by a bug, with none that ran through, are no search but a broken program.
+ERRORS_WITHOUT_RESULT = 8
+
+
+@dataclass
+class _Running:
+    request: Request
+    label: str
+    done: Callable[[Evaluation], None]
+    retries: Retries = field(default_factory=Retries)
+
+
+class Pool:
+    """Evaluations in flight.
+
+    Args:
+        executor: where they run.
+        log: leases and results.
+    """
+
+    def __init__(self, executor: Executor, log: EvaluationLog) -> None:
+        self._executor, self._log = executor, log
+        self._running: dict[int, _Running] = {}
+        self._ticket = 0
+        self._errors, self._worked = 0, False
+        self.evaluated = 0
+
+    @property
+    def running(self) -> int:
+        """Evaluations in flight."""
+        return len(self._running)
+
+    @property
+    def full(self) -> bool:
+        """Whether another evaluation would only wait."""
+        return len(self._running) >= self._executor.slots
+
+    def submit(self, request: Request, label: str, done: Callable[[Evaluation], None]) -> None:
+        """Have a request evaluated; ``done`` is called at once where its result is known."""
+        known = self._log.find(request)
+        # A result whose network was to be kept counts only while the network is there.
+        if known is not None and (request.save_to is None or known.failed or Path(request.save_to).is_dir()):
+            done(known)
+            return
+        self._start(_Running(request, label, done))
+
+    def _start(self, entry: _Running) -> None:
+        self._log.start(entry.request, label=entry.label)
+        self._ticket += 1
+        self._running[self._ticket] = entry
+        self._executor.submit(self._ticket, entry.request, memory_factor=entry.retries.memory_factor)
+
+    def wait(self) -> None:
+        """Take in every evaluation that ended, at least one.
+
+        Raises:
+            RunFailedError: if every evaluation so far failed by a bug.
+        """
+        for finished in self._executor.wait():
+            self._take(self._running.pop(finished.ticket), finished)
+
+    def _take(self, entry: _Running, finished: Finished) -> None:
+        evaluation = finished.evaluation
+        if evaluation is None:
+            assert finished.loss is not None
+            if entry.retries.again(finished.loss):
+                self._start(entry)
+                return
+            evaluation = Evaluation.failure(finished.loss, finished.detail)
+        self.evaluated += 1
+        self._log.finish(entry.request, evaluation)
+        entry.done(evaluation)
+        self._watch(evaluation)
+
+    def _watch(self, evaluation: Evaluation) -> None:
+        if evaluation.reason != "error":
+            self._worked = True
+            return
+        self._errors += 1
+        if not self._worked and self._errors >= ERRORS_WITHOUT_RESULT:
+            last = (evaluation.detail.strip().splitlines() or ["no detail"])[-1]
+            raise RunFailedError(f"the first {self._errors} evaluations all failed by an error, the last one: {last}")
+
+    def run_all(self, requests: Sequence[tuple[Request, str]], on_done: Callable[[int], None]) -> list[Evaluation]:
+        """Evaluate independent requests; results in their order. ``on_done`` is told how many ended."""
+        results: dict[int, Evaluation] = {}
+
+        def keep(index: int) -> Callable[[Evaluation], None]:
+            def done(evaluation: Evaluation) -> None:
+                results[index] = evaluation
+                on_done(len(results))
+
+            return done
+
+        for index, (request, label) in enumerate(requests):
+            while self.full:
+                self.wait()
+            self.submit(request, label, keep(index))
+        while self.running:
+            self.wait()
+        return [results[index] for index in range(len(requests))]
