@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"graph", "engine", "model", "tasks", "training", "search", "analysis", "topobench"},
     "testing": {"graph", "training", "search"},
 }
-INTERFACE = {"api", "bench_cli", "cli", "config", "dashboard", "doctor", "listing", "__init__", "__main__"}
+INTERFACE = {"api", "cli", "config", "dashboard", "doctor", "listing", "__init__", "__main__"}
 
 # Packages that only some files may import: a file, or a folder with everything in it.
 ONLY_IN: dict[str, set[str]] = {
@@ -43,11 +43,11 @@ ONLY_IN: dict[str, set[str]] = {
     },
     "optuna_dashboard": {"dashboard.py"},
     "matplotlib": {"report"},
-    "ray": {"executors/ray_cluster.py"},
+    "ray": {"executors/ray_cluster"},
     "sklearn": {"tasks"},
     "torchvision": {"tasks"},
-    "typer": {"bench_cli.py", "cli.py"},
-    "rich": {"bench_cli.py", "cli.py", "report"},
+    "typer": {"cli"},
+    "rich": {"cli", "report"},
     "safetensors": {"model/saved.py", "training/checkpoint.py"},
     "torch": {"engine", "model", "tasks", "training", "search", "executors", "analysis", "api", "doctor.py"},
 }

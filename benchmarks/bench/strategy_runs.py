@@ -120,7 +120,7 @@ def _search(
         driver = SearchDriver(space, seed=seed, study=study, log=log, executor=executor, folder=folder)
         driver.run([plan.budget])
         leaders = leading_trials(driver.history.scored(), space.search.objectives, count=space.after.rescored)
-        best = rescore(space, leaders, driver.pool, seed=seed, on_progress=None)[0]
+        best = rescore(space, leaders, driver.pool, folder, seed=seed, on_progress=None)[0]
     trials = driver.decisions.trials.values()
     row = {
         "strategy": name,

@@ -23,7 +23,7 @@ from topo_search.search import (
     control_graphs,
     rescore,
 )
-from topo_search.search.after import parameter_matched_edges
+from topo_search.search.controls import parameter_matched_edges
 from topo_search.search.objectives import crowding_distance, leading_trials, non_dominated_ranks, pareto_order
 
 SPACE = tiny_space()
@@ -57,7 +57,8 @@ def test_controls_match_the_winner_in_what_they_should():
 
 def test_rescoring_uses_fresh_seeds_in_full_and_sorts(tmp_path):
     executor = ScrambledExecutor()
-    result = rescore(SPACE, trials(5), Pool(executor, EvaluationLog(tmp_path / "log")), seed=0, on_progress=None)
+    pool = Pool(executor, EvaluationLog(tmp_path / "log"))
+    result = rescore(SPACE, trials(5), pool, RunFolder(tmp_path), seed=0, on_progress=None)
     assert len(result) == SPACE.after.rescored
     assert {request.epochs for request in executor.evaluated} == {3}
     assert len({request.seed for request in executor.evaluated}) == 2
@@ -74,7 +75,7 @@ def test_a_trial_that_diverges_when_rescored_comes_last(tmp_path):
         return formula_evaluation(request)
 
     pool = Pool(ScrambledExecutor(evaluate=evaluate), EvaluationLog(tmp_path / "log"))
-    result = rescore(SPACE, trials(3), pool, seed=0, on_progress=None)
+    result = rescore(SPACE, trials(3), pool, RunFolder(tmp_path), seed=0, on_progress=None)
     assert result[-1].trial.number == 0
     assert result[-1].mean == -math.inf
 
@@ -170,9 +171,8 @@ def test_one_area_has_no_edges_to_match():
 
 def test_with_a_cost_the_winners_are_those_that_no_other_beats(tmp_path):
     space = tiny_space(search={"objectives": ["accuracy", "edges"]}, after={"rescored": 6, "rescore_seeds": 2})
-    result = rescore(
-        space, trials(6), Pool(ScrambledExecutor(), EvaluationLog(tmp_path / "log")), seed=0, on_progress=None
-    )
+    pool = Pool(ScrambledExecutor(), EvaluationLog(tmp_path / "log"))
+    result = rescore(space, trials(6), pool, RunFolder(tmp_path), seed=0, on_progress=None)
     values = [(entry.mean, -entry.trial.graph.n_edges) for entry in result]
     ranks = list(non_dominated_ranks(values))
     assert ranks == sorted(ranks)

@@ -41,6 +41,15 @@ def test_climbing_the_ladder_gives_the_bits_of_one_long_training(evaluator, tmp_
     assert climbed.losses == straight.losses
 
 
+@pytest.mark.parametrize("more", [{}, {"use_best": True, "read_test": True}, {"edge_scores": True, "moves": "rigl"}])
+def test_parts_on_several_workers_give_the_evaluation_of_one(evaluator, more, tmp_path):
+    straight = evaluator.evaluate(Request(GRAPH, 3, 0, **more))
+    request = Request(GRAPH, 3, 0, checkpoint=str(tmp_path / "0.safetensors"), **more)
+    parts = [Evaluator(SPACE, evaluator.task).evaluate_part(request, seconds=0.0) for _ in range(3)]
+    assert parts[:2] == [None, None]
+    assert values(parts[2]) == values(straight)
+
+
 def test_a_checkpoint_of_other_settings_is_not_taken_up(evaluator, tmp_path):
     checkpoint = str(tmp_path / "0.safetensors")
     evaluator.evaluate(Request(GRAPH, 2, 0, checkpoint=checkpoint))

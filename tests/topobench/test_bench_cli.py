@@ -5,7 +5,7 @@ import pytest
 from support.topobench import formula_table
 from typer.testing import CliRunner
 
-from topo_search.bench_cli import app
+from topo_search.cli.bench import app
 from topo_search.errors import InputError
 from topo_search.topobench import Table
 

@@ -255,3 +255,58 @@ def test_best_parameters_are_copies_not_views(saved):
     trainer.records = [replace(record, validation_accuracy=2.0) for record in trainer.records]
     trainer.train_epoch()
     assert same(trainer.best_parameters, best)
+
+
+def in_parts(seconds, path, **options):
+    """Train in parts of limited time, each on a fresh network as on another machine; the last run, and how many."""
+    for count in range(1, CONFIG.epochs + 1):
+        run = train(
+            tiny_network(),
+            TASK,
+            CONFIG,
+            epochs=CONFIG.epochs,
+            seed=7,
+            use_best=True,
+            checkpoint=path,
+            identity="parts",
+            at_most_seconds=seconds,
+            **options,
+        )
+        if not run.unfinished:
+            return run, count
+    raise AssertionError("the parts never end")
+
+
+def test_parts_of_limited_time_give_the_bits_of_one_training(tmp_path):
+    straight = train(tiny_network(), TASK, CONFIG, epochs=CONFIG.epochs, seed=7, use_best=True)
+    parted, count = in_parts(0.0, tmp_path / "checkpoint")
+    assert count == CONFIG.epochs, "a part without time trains one epoch"
+    assert parted.records == straight.records
+    assert parted.resumed_from == CONFIG.epochs - 1
+    assert same(state(parted.network), state(straight.network))
+    assert in_parts(3600.0, tmp_path / "other")[1] == 1
+
+
+def test_an_unfinished_part_keeps_the_last_parameters_not_the_best(tmp_path):
+    network = tiny_network()
+    options = {"epochs": CONFIG.epochs, "seed": 7, "identity": "parts", "checkpoint": tmp_path / "checkpoint"}
+    run = train(network, TASK, CONFIG, use_best=True, at_most_seconds=0.0, **options)
+    assert run.unfinished
+    assert len(run.records) == 1
+    trainer = make_trainer()
+    restore_checkpoint(tmp_path / "checkpoint", trainer, identity="parts")
+    assert same(state(trainer.network), state(network))
+
+
+def test_limited_time_without_a_checkpoint_is_refused():
+    with pytest.raises(ValueError, match="needs a checkpoint"):
+        train(tiny_network(), TASK, CONFIG, epochs=2, seed=0, at_most_seconds=1.0)
+
+
+@pytest.mark.parametrize(("seconds", "writings"), [(0.0, 5), (3600.0, 1), (None, 1)])
+def test_checkpoints_are_written_as_time_goes_by(seconds, writings, tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr("topo_search.training.loop.save_checkpoint", lambda path, *_, **__: written.append(path))
+    options = {"epochs": 5, "seed": 0, "checkpoint": tmp_path / "c", "checkpoint_seconds": seconds}
+    train(tiny_network(), TASK, CONFIG, **options)
+    assert len(written) == writings

@@ -7,8 +7,10 @@
 """
 
 from topo_search.api.probing import SearchCost, estimate_cost, probe
+from topo_search.api.running import is_finished
 from topo_search.api.saved import certify, certify_arrays, export, load
-from topo_search.api.searching import SearchResult, Winner, evolve, is_finished, resume
+from topo_search.api.search_result import SearchResult, Winner
+from topo_search.api.searching import evolve, resume
 from topo_search.api.training import TrainedGraph, TrainResult, train
 
 __all__ = [

@@ -18,6 +18,7 @@ from topo_search.search import (
     ProgressCallback,
     Request,
     SearchSpace,
+    TrialResources,
     run_probe,
     search_seconds,
 )
@@ -50,6 +51,8 @@ def probe(
     seed: int = 0,
     workers: int | None = None,
     device: str = "auto",
+    ray: str | None = None,
+    resources: TrialResources | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
     overrides: Sequence[str] = (),
@@ -64,6 +67,8 @@ def probe(
         seed: of the sample.
         workers: see :func:`evolve`; so are the other arguments.
         device: where to train.
+        ray: see :func:`evolve`.
+        resources: of one training, see :func:`evolve`.
         data_dir: where data sets lie.
         download: fetch the data set where it is missing.
         overrides: entries put into the space.
@@ -76,15 +81,25 @@ def probe(
     """
     check_budget(budget)
     check_seed(seed)
-    setup = prepare(space, overrides=overrides, workers=workers, device=device, data_dir=data_dir, download=download)
+    setup = prepare(
+        space,
+        overrides=overrides,
+        workers=workers,
+        device=device,
+        ray=ray,
+        resources=resources,
+        data_dir=data_dir,
+        download=download,
+    )
     setup.notify(on_notice)
     with (
         tempfile.TemporaryDirectory() as scratch,
         setup.executor() as executor,
         contextlib.closing(EvaluationLog(Path(scratch) / "evaluations.jsonl")) as log,
     ):
+        workers = setup.execution.workers or executor.slots
         return run_probe(
-            setup.space, Pool(executor, log), seed=seed, budget=budget, workers=setup.workers, on_progress=on_progress
+            setup.space, Pool(executor, log), seed=seed, budget=budget, workers=workers, on_progress=on_progress
         )
 
 
@@ -112,7 +127,7 @@ def estimate_cost(
         data_dir=data_dir,
         download=download,
     )
-    resolved, count = setup.space, setup.workers
+    resolved, count = setup.space, setup.execution.workers or 1
     graph = make_family("random_density", resolved.constraints, generator(0, "cost"))
     epochs = min(2, resolved.training.epochs)
     evaluation = Evaluator(resolved, setup.task).evaluate(Request(graph.to_json(), epochs, 0))

@@ -5,23 +5,22 @@ from __future__ import annotations
 import contextlib
 import datetime
 import multiprocessing
-import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from topo_search.api.execution import Execution, open_executor, plan_execution
 from topo_search.api.starting import Start, with_starts
 from topo_search.config import apply_overrides, load_space, parse_space, read_space_file
 from topo_search.engine.native import native_status
 from topo_search.errors import InputError
-from topo_search.executors import ProcessExecutor, SerialExecutor
 from topo_search.graph import make_family
 from topo_search.search import (
-    Evaluator,
     Executor,
     SearchSpace,
+    TrialResources,
     candidate_network,
     find_strategies,
     strategy_names,
@@ -54,18 +53,14 @@ class Setup:
     Attributes:
         space: the search space, resolved.
         task: its data; a network of the space fits them.
-        workers: evaluations side by side.
-        device: ``cpu`` or ``cuda``.
-        data_dir: where workers find the data, as given.
+        execution: where evaluations run.
         engine: that advances the networks: ``native``, with its level, or ``reference``.
         engine_reason: why the native one does not serve, in one line; empty where it does.
     """
 
     space: SearchSpace
     task: Task
-    workers: int
-    device: str
-    data_dir: Path | None
+    execution: Execution
     engine: str
     engine_reason: str
 
@@ -83,16 +78,9 @@ class Setup:
 
     @contextlib.contextmanager
     def executor(self) -> Iterator[Executor]:
-        """Where evaluations run: this process for one worker, else processes."""
-        executor: Executor
-        if self.workers == 1:
-            executor = SerialExecutor(Evaluator(self.space, self.task, device=self.device))
-        else:
-            executor = ProcessExecutor(self.space, workers=self.workers, data_dir=self.data_dir, device=self.device)
-        try:
+        """Where evaluations run; closed at the end, however that comes."""
+        with open_executor(self.execution, self.space, self.task) as executor:
             yield executor
-        finally:
-            executor.close()
 
 
 def prepare(
@@ -103,6 +91,8 @@ def prepare(
     workers: int | None = None,
     most_workers: int | None = None,
     device: str = "cpu",
+    ray: str | None = None,
+    resources: TrialResources | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
     out: str | Path | None = None,
@@ -114,9 +104,11 @@ def prepare(
         space: name, file or space.
         overrides: ``key=value`` entries put into it.
         strategy: only this one, whatever the space says.
-        workers: one a core where not given.
+        workers: one a core or GPU where not given; of a running cluster all that fit.
         most_workers: more would idle.
         device: ``auto``, ``cpu`` or ``cuda``.
+        ray: address of a Ray cluster, see :class:`topo_search.api.execution.Execution`.
+        resources: of one evaluation.
         data_dir: where data sets lie.
         download: fetch the data set where it is missing.
         out: folder to be written to, which must be new or empty.
@@ -125,9 +117,16 @@ def prepare(
     Raises:
         InputError: if anything given is wrong.
     """
-    count = _workers(workers)
+    execution = plan_execution(
+        workers=workers,
+        most_workers=most_workers,
+        device=device,
+        ray=ray,
+        resources=resources or TrialResources(),
+        data_dir=None if data_dir is None else Path(data_dir),
+    )
     # While a worker imports the script that started it, its parent is not known yet, but it has its own name already.
-    if count > 1 and multiprocessing.current_process().name != "MainProcess":
+    if execution.in_processes and multiprocessing.current_process().name != "MainProcess":
         raise InputError(
             "more than one worker was asked for inside a worker process: put the call of a script under "
             'if __name__ == "__main__":, or give workers=1'
@@ -135,31 +134,17 @@ def prepare(
     if out is not None:
         _check_new_folder(Path(out))
     resolved = with_starts(_resolve_space(space, overrides, strategy), start)
-    chosen = _device(device)
     status = native_status()
     task = _load_checked_task(resolved, data_dir, download)
+    on_cpu = execution.device == "cpu"
     return Setup(
         space=resolved,
         task=task,
-        workers=count if most_workers is None else min(count, most_workers),
-        device=chosen,
-        data_dir=None if data_dir is None else Path(data_dir),
+        execution=execution,
         # The native engine is for CPUs: elsewhere the reference is not in its place.
-        engine=status.engine if chosen == "cpu" else "reference",
-        engine_reason=status.reason if chosen == "cpu" else "",
+        engine=status.engine if on_cpu else "reference",
+        engine_reason=status.reason if on_cpu else "",
     )
-
-
-def _available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _workers(workers: int | None) -> int:
-    if workers is None:
-        return _available_cores()
-    if workers < 1:
-        raise InputError(f"workers must be at least 1, got {workers}")
-    return workers
 
 
 def check_seed(seed: int) -> int:
@@ -167,18 +152,6 @@ def check_seed(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed must be an integer from 0, got {seed!r}")
     return seed
-
-
-def _device(device: str) -> str:
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda is not available here: expected cpu or auto")
-    if device not in ("cpu", "cuda"):
-        raise InputError(f"device must be auto, cpu or cuda, got {device!r}")
-    return device
 
 
 def _resolve_space(space: Space, overrides: Sequence[str], strategy: str | None) -> SearchSpace:

@@ -22,6 +22,7 @@ from topo_search.search import (
     Request,
     RunFolder,
     SearchSpace,
+    TrialResources,
 )
 from topo_search.search.versions import versions
 from topo_search.seeds import generator, seed_for
@@ -88,6 +89,8 @@ def train(
     workers: int | None = None,
     out: str | Path | None = None,
     device: str = "auto",
+    ray: str | None = None,
+    resources: TrialResources | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
     overrides: Sequence[str] = (),
@@ -104,6 +107,8 @@ def train(
         workers: see :func:`evolve`; so are the other arguments.
         out: folder for the networks; it must be new or empty.
         device: where to train.
+        ray: see :func:`evolve`.
+        resources: of one training, see :func:`evolve`.
         data_dir: where data sets lie.
         download: fetch the data set where it is missing.
         overrides: entries put into the space.
@@ -122,6 +127,8 @@ def train(
         workers=workers,
         most_workers=seeds,
         device=device,
+        ray=ray,
+        resources=resources,
         data_dir=data_dir,
         download=download,
         out=out,

@@ -11,16 +11,10 @@
 - :func:`run_probe`, :func:`search_seconds`: whether the graph matters, and the cost of a search.
 """
 
-from topo_search.search.after import (
-    Comparison,
-    GraphScores,
-    Rescored,
-    compare_winners,
-    control_graphs,
-    parameter_matched_edges,
-    rescore,
-)
+from topo_search.search.after import compare_winners, rescore
 from topo_search.search.agreement import RankAgreement, measure_agreement
+from topo_search.search.comparison import Comparison, GraphScores, Rescored
+from topo_search.search.controls import control_graphs, parameter_matched_edges
 from topo_search.search.decisions import Decisions, Job
 from topo_search.search.driver import SearchDriver
 from topo_search.search.evaluate import Evaluator, Request, candidate_network

@@ -2,197 +2,37 @@
 
 from __future__ import annotations
 
-import math
 import shutil
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from topo_search.files import write_json
-from topo_search.graph import GraphConstraints, ModuleGraph, degree_preserving_rewire, make_family
+from topo_search.graph import ModuleGraph
+from topo_search.search.comparison import Comparison, GraphScores, Rescored
+from topo_search.search.controls import control_graphs
 from topo_search.search.evaluate import Request
-from topo_search.search.history import Evaluation, Trial
+from topo_search.search.history import Trial
 from topo_search.search.objectives import non_dominated_ranks, trial_values
 from topo_search.search.pool import Pool
 from topo_search.search.progress import Progress, ProgressCallback
 from topo_search.search.run_folder import RunFolder
 from topo_search.search.space import SearchSpace
-from topo_search.seeds import generator, seed_for
+from topo_search.seeds import seed_for
 
-__all__ = [
-    "Comparison",
-    "GraphScores",
-    "Rescored",
-    "compare_winners",
-    "control_graphs",
-    "parameter_matched_edges",
-    "rescore",
-]
-
-
-@dataclass(frozen=True)
-class Rescored:
-    """A trial scored again on validation data with fresh seeds.
-
-    Attributes:
-        trial: of the search.
-        scores: validation accuracy after full training, one a seed; without those that diverged.
-    """
-
-    trial: Trial
-    scores: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Mean score; minus infinity if every training diverged."""
-        return statistics.fmean(self.scores) if self.scores else -math.inf
-
-
-@dataclass(frozen=True)
-class GraphScores:
-    """A graph trained in full with several seeds.
-
-    Attributes:
-        kind: ``winner``, ``random``, ``random_parameters``, ``rewired``, ``global_workspace`` or ``all_edges``.
-        graph: the graph.
-        seeds: of the trainings.
-        evaluations: one a seed.
-        rank: of a winner, from 1; 0 for a control.
-    """
-
-    kind: str
-    graph: ModuleGraph
-    seeds: tuple[int, ...]
-    evaluations: tuple[Evaluation, ...]
-    rank: int = 0
-
-    @property
-    def test(self) -> tuple[float, ...]:
-        """Test accuracy of each seed that did not diverge."""
-        return tuple(e.test_accuracy for e in self.evaluations if e.test_accuracy is not None)
-
-    @property
-    def validation(self) -> tuple[float, ...]:
-        """Validation accuracy of the best epoch, of each seed that did not diverge."""
-        return tuple(e.best_score for e in self.evaluations if not e.failed)
-
-    @property
-    def test_mean(self) -> float:
-        """Mean test accuracy over seeds; nan if every training diverged."""
-        return statistics.fmean(self.test) if self.test else math.nan
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Winners and controls, trained in full on seeds that the search never saw.
-
-    Attributes:
-        graphs: winners first, by rank.
-        rescored: the candidates that the winners were chosen from, best first.
-    """
-
-    graphs: tuple[GraphScores, ...]
-    rescored: tuple[Rescored, ...]
-
-    def of_kind(self, kind: str) -> list[GraphScores]:
-        """Graphs of one kind."""
-        return [entry for entry in self.graphs if entry.kind == kind]
-
-    def by_seed(self, kind: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Test accuracy of the best winner, ``(seeds,)``, and of all graphs of a kind, ``(graphs, seeds)``.
-
-        ``None`` where a training diverged or the kind is empty.
-        """
-        others, winners = self.of_kind(kind), self.of_kind("winner")
-        if not others or not winners or any(len(g.test) < len(g.seeds) for g in (*others, winners[0])):
-            return None
-        return np.array(winners[0].test), np.array([other.test for other in others])
-
-    def paired_gain(self, kind: str) -> tuple[float, float, int] | None:
-        """Test accuracy of the best winner less the mean of a kind, seed by seed: mean, standard deviation, n seeds.
-
-        ``None`` where a training diverged or the kind is empty.
-        """
-        scores = self.by_seed(kind)
-        if scores is None:
-            return None
-        gains = (scores[0] - scores[1].mean(axis=0)).tolist()
-        return statistics.fmean(gains), statistics.stdev(gains) if len(gains) > 1 else math.nan, len(gains)
-
-    def rows(self) -> list[list[Any]]:
-        """Rows of ``comparison.csv``, one a graph and seed."""
-        return [
-            [
-                entry.graph.key,
-                entry.kind,
-                seed,
-                entry.graph.n_edges,
-                evaluation.parameters if not evaluation.failed else "",
-                repr(evaluation.best_score) if not evaluation.failed else "",
-                repr(evaluation.test_accuracy) if not evaluation.failed else "",
-            ]
-            for entry in self.graphs
-            for seed, evaluation in zip(entry.seeds, entry.evaluations, strict=True)
-        ]
-
-
-def parameter_matched_edges(constraints: GraphConstraints, winner: ModuleGraph) -> int:
-    """How many edges a random graph needs to have about as many trained coupling entries as a winner.
-
-    An edge between areas of n and m units has n m entries (or a fixed multiple of it). A random graph of k edges has k
-    times the mean over allowed edges, of areas of their base sizes. Where all areas are of one size this is the
-    winner's own number of edges; a winner with a grown hub has more entries than its number of edges says.
-
-    Input weights, readout and what areas train themselves are not counted: they follow the sizes of areas, not edges.
-
-    Returns:
-        The nearest number of edges, from ``constraints.min_edges`` to that of all allowed edges: the edge budget counts
-        edges and would make the match impossible for the winners that need it.
-    """
-    if not constraints.allowed_edges:
-        return winner.n_edges
-    base = [area.size for area in constraints.areas]
-    entries = sum(winner.sizes[i] * winner.sizes[j] for i, j in winner.edges)
-    mean = statistics.fmean(base[i] * base[j] for i, j in constraints.allowed_edges)
-    return min(max(round(entries / mean), constraints.min_edges), len(constraints.allowed_edges))
-
-
-def control_graphs(space: SearchSpace, winner: ModuleGraph, *, seed: int) -> list[tuple[str, ModuleGraph]]:
-    """The graphs that a winner must beat: ``(kind, graph)``.
-
-    Random graphs have the winner's number of edges. Where that does not give them as many parameters, since areas
-    differ in size, there are others that are matched in parameters, see :func:`parameter_matched_edges`. Rewires have
-    the winner's degrees. Those matched in parameters and all edges ignore the edge budget.
-    """
-    constraints, after = space.constraints, space.after
-
-    unbounded = replace(constraints, max_edges=None)
-
-    def random(name: str, index: int, edges: int) -> ModuleGraph:
-        return make_family("random_density", unbounded, generator(seed, name, index), edges=edges)
-
-    rng = generator(seed, "controls")
-    matched = parameter_matched_edges(constraints, winner)
-    n_matched = after.parameter_controls if matched != winner.n_edges else 0
-    return [
-        *(("random", random("random control", index, winner.n_edges)) for index in range(after.random_controls)),
-        *(("random_parameters", random("parameter control", index, matched)) for index in range(n_matched)),
-        *(
-            ("rewired", degree_preserving_rewire(winner, constraints, generator(seed, "rewired control", index)))
-            for index in range(after.rewired_controls)
-        ),
-        ("global_workspace", make_family("global_workspace", constraints, rng)),
-        ("all_edges", make_family("all_to_all", constraints, rng, ignore_budget=True)),
-    ]
+__all__ = ["compare_winners", "rescore"]
 
 
 def rescore(
-    space: SearchSpace, leaders: Sequence[Trial], pool: Pool, *, seed: int, on_progress: ProgressCallback | None
+    space: SearchSpace,
+    leaders: Sequence[Trial],
+    pool: Pool,
+    folder: RunFolder,
+    *,
+    seed: int,
+    on_progress: ProgressCallback | None,
 ) -> list[Rescored]:
     """Score the best trials again with fresh seeds, in full, on validation data; best first.
 
@@ -204,7 +44,15 @@ def rescore(
     chosen = leaders[: space.after.rescored]
     seeds = [seed_for(seed, "rescore", index) for index in range(space.after.rescore_seeds)]
     requests = [
-        (Request(graph=trial.graph.to_json(), epochs=space.training.epochs, seed=s), f"rescore trial {trial.number}")
+        (
+            Request(
+                graph=trial.graph.to_json(),
+                epochs=space.training.epochs,
+                seed=s,
+                checkpoint=_checkpoint(folder, trial.graph, s),
+            ),
+            f"rescore trial {trial.number}",
+        )
         for trial in chosen
         for s in seeds
     ]
@@ -253,6 +101,7 @@ def compare_winners(
                         seed=s,
                         use_best=True,
                         read_test=True,
+                        checkpoint=_checkpoint(folder, graph, s),
                         save_to=save_to,
                     ),
                     f"full training of {kind} {graph.key}",
@@ -327,6 +176,11 @@ def _keep_winner(entry: GraphScores, rescored: Rescored, folder: RunFolder) -> N
 def _full_folder(folder: RunFolder, graph: ModuleGraph, index: int) -> Path:
     """Where a worker leaves a winner trained with the seed of this index."""
     return folder.full / f"{graph.key}-{index}"
+
+
+def _checkpoint(folder: RunFolder, graph: ModuleGraph, seed: int) -> str:
+    """Where a full training leaves how far it came: on a real task it takes hours."""
+    return str(folder.rungs / f"{graph.key}-{seed}.safetensors")
 
 
 def _fresh(path: Path) -> Path:

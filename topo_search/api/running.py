@@ -1,0 +1,120 @@
+"""One run from its space to its summary: the search, the agreement of rungs, winners against controls."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from topo_search.api.search_result import SearchResult, read_winners, summary
+from topo_search.api.setup import NoticeCallback, Setup
+from topo_search.config import read_space_file, space_to_yaml
+from topo_search.errors import InputError
+from topo_search.files import read_json, write_atomically, write_json
+from topo_search.search import (
+    EvaluationLog,
+    ProgressCallback,
+    RunFolder,
+    SearchDriver,
+    SearchStudy,
+    compare_winners,
+    open_storage,
+    rescore,
+)
+from topo_search.search.agreement import measure_agreement
+from topo_search.search.objectives import leading_trials
+
+__all__ = ["is_finished", "run_search"]
+
+
+def is_finished(folder: str | Path, budget: int | None = None) -> bool:
+    """Whether a run has ended with this budget, its own where none is given.
+
+    Raises:
+        InputError: if the summary of the run is corrupt.
+    """
+    run_folder = RunFolder(Path(folder))
+    if not (run_folder.space.is_file() and run_folder.summary.is_file()):
+        return False
+    values, _ = read_space_file(run_folder.space)
+    done = read_json(run_folder.summary, "summary").get("budget")
+    wanted = budget or (values.get("run") or {}).get("budget")
+    return isinstance(done, int) and done == wanted
+
+
+def run_search(
+    folder: RunFolder,
+    setup: Setup,
+    run: dict[str, Any],
+    *,
+    storage: str | None,
+    budget: int,
+    on_progress: ProgressCallback | None,
+    on_notice: NoticeCallback | None = None,
+) -> SearchResult:
+    """Run a search to its end, from wherever it stands.
+
+    Args:
+        folder: of the run, locked by the caller.
+        setup: checked.
+        run: the section ``run`` of ``space.yaml``.
+        storage: URL of the study; the journal of the folder where not given.
+        budget: that is wanted; at least the run's.
+        on_progress: told what happens.
+        on_notice: told if workers will idle.
+
+    Raises:
+        InputError: if the study is not one of this run, or its budget is larger.
+    """
+    space = setup.space
+    study = SearchStudy(open_storage(storage or folder.journal), run["study"], space=space)
+    budgets = study.budgets
+    last = budgets[-1] if budgets else 0
+    if budget < last:
+        raise InputError(f"budget {budget} is below the run's {last}: expected at least as much")
+    if budget > last:
+        study.add_budget(budget)
+        write_atomically(folder.space, space_to_yaml(space, {**run, "budget": budget}))
+    seed = int(run["seed"])
+    finished = is_finished(folder.path, budget)
+    comparison = None
+    with contextlib.closing(EvaluationLog(folder.log)) as log, setup.executor() as executor:
+        if on_notice is not None and executor.slots > space.search.lag + 1:
+            on_notice(
+                f"search.lag is {space.search.lag}: no more evaluations run side by side, though {executor.slots - 1} "
+                f"could; a larger lag uses them and is another search (--set search.lag={2 * executor.slots})"
+            )
+        driver = SearchDriver(
+            space, seed=seed, study=study, log=log, executor=executor, folder=folder, on_progress=on_progress
+        )
+        try:
+            driver.run(study.budgets)
+        except BaseException:
+            driver.write_tables()
+            raise
+        agreement = measure_agreement(driver, on_progress=on_progress)
+        if agreement:
+            study.record_agreement([entry.as_dict() for entry in agreement])
+        leaders = leading_trials(driver.history.scored(), space.search.objectives, count=space.after.rescored)
+        rescored = rescore(space, leaders, driver.pool, folder, seed=seed, on_progress=on_progress)
+        if any(entry.scores for entry in rescored):
+            comparison = compare_winners(
+                space, rescored, driver.pool, folder, seed=seed, finished=finished, on_progress=on_progress
+            )
+    trials = tuple(trial for _, trial in sorted(driver.decisions.trials.items()))
+    winners = read_winners(folder, comparison)
+    result = SearchResult(
+        folder.path,
+        trials,
+        winners,
+        comparison,
+        driver.pool.evaluated,
+        driver.decisions.exhausted,
+        agreement,
+        inherited=space.search.inherit_weights,
+    )
+    write_json(folder.summary, summary(result, budget))
+    shutil.rmtree(folder.full, ignore_errors=True)
+    shutil.rmtree(folder.rungs, ignore_errors=True)
+    return result

@@ -1,0 +1,75 @@
+"""``list``, ``dashboard`` and ``doctor``: what there is, what a run does, whether this machine is fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from topo_search.cli.app import app
+from topo_search.cli.options import (
+    DataOption,
+    JsonOption,
+    StorageOption,
+)
+from topo_search.cli.output import print_json
+from topo_search.errors import InputError
+
+__all__ = ["dashboard", "doctor", "list_names"]
+
+
+@app.command("list")
+def list_names(
+    what: Annotated[str, typer.Argument(help="spaces, tasks, strategies or families.")],
+    as_json: JsonOption = False,
+) -> None:
+    """List what there is, by name.
+
+    Example: python -m topo_search list tasks --json
+    """
+    from topo_search.listing import LISTS, listing
+
+    if what not in LISTS:
+        raise InputError(f"unknown list {what!r}: expected one of {', '.join(LISTS)}")
+    entries = listing(what)
+    if as_json:
+        print(json.dumps(list(entries)))
+        return
+    width = max(map(len, entries), default=0)
+    for name, text in entries.items():
+        print(f"{name:<{width}}  {text}".rstrip())
+
+
+@app.command()
+def dashboard(
+    folder: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 8080,
+    storage: StorageOption = None,
+) -> None:
+    """Show the run's study in optuna-dashboard, on this machine only (127.0.0.1).
+
+    Example: python -m topo_search dashboard outputs/NAME
+    """
+    from topo_search.dashboard import serve
+
+    serve(folder, port=port, storage=storage)
+
+
+@app.command()
+def doctor(data_dir: DataOption = None, as_json: JsonOption = False) -> None:
+    """Check this machine: one line a check, exit status 1 if one fails.
+
+    Example: python -m topo_search doctor
+    """
+    from topo_search.doctor import run_checks
+
+    checks = run_checks(data_dir)
+    if as_json:
+        print_json({check.name: {"ok": check.ok, "detail": check.detail} for check in checks})
+    else:
+        for check in checks:
+            print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)

@@ -1,0 +1,211 @@
+"""``evolve`` and ``resume``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from topo_search.cli.app import app
+from topo_search.cli.options import (
+    CpusOption,
+    DataOption,
+    DeviceOption,
+    DownloadOption,
+    GpusOption,
+    JsonOption,
+    MemoryOption,
+    OutOption,
+    QuietOption,
+    RayOption,
+    SeedOption,
+    SetOption,
+    SpaceOption,
+    StartOption,
+    StorageOption,
+    TimeoutOption,
+    WorkersOption,
+    trial_resources,
+)
+from topo_search.cli.output import interruptible, notices, print_json, progress, say
+
+if TYPE_CHECKING:
+    from topo_search.api import SearchResult
+
+__all__ = ["evolve", "resume"]
+
+
+@app.command()
+def evolve(
+    space: SpaceOption = "digits",
+    budget: Annotated[int, typer.Option("--budget", help="Candidates to evaluate.")] = 200,
+    strategy: Annotated[str | None, typer.Option("--strategy", help="Only this strategy.")] = None,
+    seed: SeedOption = 0,
+    workers: WorkersOption = None,
+    out: OutOption = None,
+    storage: StorageOption = None,
+    device: DeviceOption = "auto",
+    ray: RayOption = None,
+    trial_cpus: CpusOption = 1,
+    trial_gpus: GpusOption = 0.0,
+    trial_memory: MemoryOption = None,
+    trial_timeout: TimeoutOption = None,
+    data_dir: DataOption = None,
+    download: DownloadOption = False,
+    overrides: SetOption = None,
+    start: StartOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved space and the cost; run nothing.")
+    ] = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Search a space, train the winners and controls in full, certify the winners.
+
+    Example: python -m topo_search evolve --space digits --budget 200
+    """
+    from topo_search import api
+
+    if dry_run:
+        _dry_run(space, budget, strategy, workers, data_dir, download, overrides or [], start or [], as_json)
+        return
+
+    folders: list[Path] = []
+
+    def on_folder(path: Path) -> None:
+        folders.append(path)
+        say(f"run: {path}  (interrupt at any time; go on with: python -m topo_search resume {path})", quiet=quiet)
+
+    with interruptible(folders), progress(quiet) as on_progress:
+        result = api.evolve(
+            space,
+            budget=budget,
+            strategy=strategy,
+            seed=seed,
+            workers=workers,
+            out=out,
+            storage=storage,
+            device=device,
+            ray=ray,
+            resources=trial_resources(trial_cpus, trial_gpus, trial_memory, trial_timeout),
+            data_dir=data_dir,
+            download=download,
+            overrides=overrides or [],
+            start=start or [],
+            on_progress=on_progress,
+            on_folder=on_folder,
+            on_notice=notices(quiet),
+        )
+    _show_search(result, as_json)
+
+
+@app.command()
+def resume(
+    folder: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    budget: Annotated[int | None, typer.Option("--budget", help="A larger budget.")] = None,
+    workers: WorkersOption = None,
+    storage: StorageOption = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda (default: the run's).")] = None,
+    ray: RayOption = None,
+    trial_cpus: CpusOption = 1,
+    trial_gpus: GpusOption = 0.0,
+    trial_memory: MemoryOption = None,
+    trial_timeout: TimeoutOption = None,
+    data_dir: DataOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a run that was interrupted, or extend a finished one with a larger budget.
+
+    Example: python -m topo_search resume outputs/digits-20260101-abc123 --budget 400
+    """
+    from topo_search import api
+
+    if api.is_finished(folder, budget):
+        say(f"run {folder} is finished: nothing to do (a larger --budget extends it)", quiet=quiet)
+        if as_json:
+            from topo_search.files import read_json
+
+            print_json(read_json(folder / "summary.json", "summary"))
+        return
+    with interruptible([folder]), progress(quiet) as on_progress:
+        result = api.resume(
+            folder,
+            budget=budget,
+            workers=workers,
+            storage=storage,
+            device=device,
+            ray=ray,
+            resources=trial_resources(trial_cpus, trial_gpus, trial_memory, trial_timeout),
+            data_dir=data_dir,
+            on_progress=on_progress,
+            on_notice=notices(quiet),
+        )
+    _show_search(result, as_json)
+
+
+def _dry_run(
+    space: str,
+    budget: int,
+    strategy: str | None,
+    workers: int | None,
+    data_dir: Path | None,
+    download: bool,
+    overrides: list[str],
+    start: list[Path],
+    as_json: bool,
+) -> None:
+    from topo_search import api
+    from topo_search.api.starting import with_starts
+    from topo_search.config import load_space, space_to_yaml
+    from topo_search.report.tables import duration
+
+    resolved, cost = api.estimate_cost(
+        with_starts(load_space(space, overrides=overrides), start),
+        budget=budget,
+        strategy=strategy,
+        workers=workers,
+        data_dir=data_dir,
+        download=download,
+    )
+    if as_json:
+        print_json(
+            {
+                "space": resolved.model_dump(mode="json"),
+                "budget": cost.budget,
+                "workers": cost.workers,
+                "seconds_per_epoch": cost.seconds_per_epoch,
+                "seconds": cost.seconds,
+            }
+        )
+        return
+    print(space_to_yaml(resolved), end="")
+    print(
+        f"# a search of {cost.budget} candidates with {cost.workers} workers: about {duration(cost.seconds)} here "
+        f"({cost.seconds_per_epoch:.3f} s an epoch on one core, measured now)"
+    )
+
+
+def _show_search(result: SearchResult, as_json: bool) -> None:
+    if as_json:
+        from topo_search.files import read_json
+
+        print_json(read_json(result.folder / "summary.json", "summary"))
+    else:
+        from topo_search.report import agreement_lines, comparison_table, result_console, verdict
+
+        console = result_console()
+        if result.comparison is not None:
+            console.print(comparison_table(result.comparison))
+            console.print(verdict(result.comparison), highlight=False)
+        for line in (*agreement_lines(result.agreement), *result.notes):
+            console.print(line, highlight=False, soft_wrap=True)
+        if result.exhausted:
+            console.print(f"the space holds hardly more than {len(result.trials)} graphs: the search ended early")
+        for winner in result.winners:
+            mark = f"certified, rho {winner.rho:.6f} a step" if winner.certified else "not certified"
+            console.print(f"winner {winner.rank}: {winner.path}  ({mark})", highlight=False, soft_wrap=True)
+    if not result.winners:
+        say("no winner: every training diverged (see the column reason in trials.csv)")
+        raise typer.Exit(1)
