@@ -2,7 +2,7 @@
 
 - :func:`evolve`, :func:`resume`: search; :class:`SearchResult` with ``result.best.graph`` a ``networkx.Graph``.
 - :func:`probe`: does the graph matter in this space?
-- :func:`train`: train one graph in full.
+- :func:`train`, :func:`resume_training`: train one graph in full.
 - :func:`certify`: judge a saved network from its files; :func:`certify_arrays`: matrices that another program made.
 - :func:`load`: a saved network as a ``torch.nn.Module``; :func:`export`: as arrays.
 - :func:`load_space`: a search space by name or from a file.
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         load,
         probe,
         resume,
+        resume_training,
         train,
     )
     from topo_search.config import load_space
@@ -50,6 +51,7 @@ __all__ = [
     "load_space",
     "probe",
     "resume",
+    "resume_training",
     "train",
 ]
 

@@ -2,7 +2,8 @@
 
 - :func:`evolve`, :func:`resume`, :func:`is_finished`: searching; :class:`SearchResult`, :class:`Winner`.
 - :func:`probe`, :func:`estimate_cost`: before searching; :class:`SearchCost`.
-- :func:`train`: one graph in full; :class:`TrainResult`, :class:`TrainedGraph`.
+- :func:`train`, :func:`resume_training`, :func:`is_training`: one graph in full; :class:`TrainResult`,
+  :class:`TrainedGraph`.
 - :func:`certify`, :func:`load`, :func:`export`: saved networks; :func:`certify_arrays`: matrices of other programs.
 """
 
@@ -11,7 +12,7 @@ from topo_search.api.running import is_finished
 from topo_search.api.saved import certify, certify_arrays, export, load
 from topo_search.api.search_result import SearchResult, Winner
 from topo_search.api.searching import evolve, resume
-from topo_search.api.training import TrainedGraph, TrainResult, train
+from topo_search.api.training import TrainedGraph, TrainResult, is_training, resume_training, train
 
 __all__ = [
     "SearchCost",
@@ -25,8 +26,10 @@ __all__ = [
     "evolve",
     "export",
     "is_finished",
+    "is_training",
     "load",
     "probe",
     "resume",
+    "resume_training",
     "train",
 ]

@@ -29,6 +29,8 @@ from topo_search.cli.options import (
     trial_resources,
 )
 from topo_search.cli.output import interruptible, notices, print_json, progress, say
+from topo_search.cli.training import show_training
+from topo_search.errors import InputError
 
 if TYPE_CHECKING:
     from topo_search.api import SearchResult
@@ -116,12 +118,29 @@ def resume(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a run that was interrupted, or extend a finished one with a larger budget.
+    """Go on with a search or training that was interrupted, or extend a finished search with a larger budget.
 
     Example: python -m topo_search resume outputs/digits-20260101-abc123 --budget 400
     """
     from topo_search import api
 
+    resources = trial_resources(trial_cpus, trial_gpus, trial_memory, trial_timeout)
+    if api.is_training(folder):
+        if budget is not None:
+            raise InputError(f"{folder} holds trainings of one graph: expected no --budget")
+        with interruptible([folder]), progress(quiet) as on_progress:
+            trained = api.resume_training(
+                folder,
+                workers=workers,
+                device=device,
+                ray=ray,
+                resources=resources,
+                data_dir=data_dir,
+                on_progress=on_progress,
+                on_notice=notices(quiet),
+            )
+        show_training(trained, as_json)
+        return
     if api.is_finished(folder, budget):
         say(f"run {folder} is finished: nothing to do (a larger --budget extends it)", quiet=quiet)
         if as_json:
@@ -137,7 +156,7 @@ def resume(
             storage=storage,
             device=device,
             ray=ray,
-            resources=trial_resources(trial_cpus, trial_gpus, trial_memory, trial_timeout),
+            resources=resources,
             data_dir=data_dir,
             on_progress=on_progress,
             on_notice=notices(quiet),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,9 +26,12 @@ from topo_search.cli.options import (
     WorkersOption,
     trial_resources,
 )
-from topo_search.cli.output import notices, print_json, progress
+from topo_search.cli.output import interruptible, notices, print_json, progress
 
-__all__ = ["probe", "train"]
+if TYPE_CHECKING:
+    from topo_search.api import TrainResult
+
+__all__ = ["probe", "show_training", "train"]
 
 
 @app.command()
@@ -109,11 +113,10 @@ def train(
 
     Example: python -m topo_search train --space digits --graph global_workspace --seeds 3
     """
-    import statistics
-
     from topo_search import api
 
-    with progress(quiet) as on_progress:
+    folders: list[Path] = []
+    with interruptible(folders), progress(quiet) as on_progress:
         result = api.train(
             space,
             graph=graph,
@@ -128,8 +131,16 @@ def train(
             download=download,
             overrides=overrides or [],
             on_progress=on_progress,
+            on_folder=folders.append,
             on_notice=notices(quiet),
         )
+    show_training(result, as_json)
+
+
+def show_training(result: TrainResult, as_json: bool) -> None:
+    """The trainings, one line each; status 1 if one failed."""
+    import statistics
+
     if as_json:
         print_json(
             {
