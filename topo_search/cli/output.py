@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import typer
 
-__all__ = ["INTERRUPTED", "interruptible", "notices", "print_json", "progress", "say"]
+__all__ = ["INTERRUPTED", "TERMINATED", "interruptible", "notices", "print_json", "progress", "say"]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+TERMINATED = 143
+"""Exit status after SIGTERM, which is how schedulers take back a machine."""
 
 
 def print_json(value: Any) -> None:
@@ -24,14 +28,25 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def interruptible(folder: list[Path]) -> Iterator[None]:
-    """Say how to go on after Ctrl-C, once the run's folder is known."""
+    """Say how to go on after Ctrl-C or SIGTERM, once the run's folder is known."""
+    terminated: list[int] = []
+
+    def terminate(number: int, _: FrameType | None) -> None:
+        terminated.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     except KeyboardInterrupt:
+        word, status = ("terminated", TERMINATED) if terminated else ("interrupted", INTERRUPTED)
         if folder:
-            say(f"interrupted: what was finished is kept; go on with: python -m topo_search resume {folder[0]}")
-            raise typer.Exit(INTERRUPTED) from None
-        raise
+            say(f"{word}: what was finished is kept; go on with: python -m topo_search resume {folder[0]}")
+        else:
+            say(word)
+        raise typer.Exit(status) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -1,0 +1,45 @@
+"""A scheduler that takes back the machine says so with SIGTERM: the run ends in order and can go on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from support.tiny import tiny_space
+
+from topo_search.config import space_to_yaml
+
+
+def command(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "topo_search", *map(str, arguments), "--quiet"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_terminated_search_says_how_to_go_on_and_does(workers, tmp_path):
+    space = tmp_path / "tiny.yaml"
+    space.write_text(space_to_yaml(tiny_space(training={"epochs": 6, "batch_size": 5})))
+    folder = tmp_path / "run"
+    process = command("evolve", "--space", space, "--budget", 30, "--workers", workers, "--out", folder)
+    log = folder / "evaluations.jsonl"
+    deadline = time.monotonic() + 120
+    while not log.exists() or b"result" not in log.read_bytes():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert err == f"terminated: what was finished is kept; go on with: python -m topo_search resume {folder}\n"
+    resumed = command("resume", folder, "--workers", workers)
+    _, err = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, err
+    assert len((folder / "trials.csv").read_text().splitlines()) == 31
