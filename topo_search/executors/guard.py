@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import math
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from topo_search.errors import InputError
+from topo_search.errors import InputError, RunFailedError
 from topo_search.search.evaluate import Request
 from topo_search.search.executor import Finished
 from topo_search.search.history import Evaluation
@@ -18,8 +21,10 @@ __all__ = ["guarded", "printable", "to_finished"]
 
 TRACEBACK_FRAMES = 20
 LONGEST_DETAIL = 8000
-# torch has no exception of its own for a CPU that has no more memory.
-_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+# Where memory runs out in a library, torch above all, it often comes as a RuntimeError.
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "STATUS_ALLOC_FAILED")
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def printable(text: str) -> str:
@@ -32,23 +37,50 @@ def guarded(evaluate: Callable[[Request], Evaluation], request: Request) -> dict
     """Run one evaluation; never raises but for what ends the process (``KeyboardInterrupt``, ``SystemExit``).
 
     Returns:
-        ``{"evaluation": ...}``, or ``{"loss": ..., "detail": ...}`` where another try may help.
+        ``{"evaluation": ...}``; ``{"loss": ..., "detail": ...}`` where another try may help; or ``{"disk": ...}`` where
+        the worker could not write its files, which is no fault of the candidate. It has a form in JSON.
     """
     try:
-        return {"evaluation": asdict(evaluate(request))}
+        evaluation = asdict(evaluate(request))
+        wrong = next(_not_finite(evaluation), None)
+        if wrong is not None:
+            return _failed("diverged", f"{wrong} is not a finite number")
+        # What the driver could not read is found here, where an error has a place to go.
+        Evaluation.from_dict(json.loads(json.dumps(evaluation)))
+        return {"evaluation": evaluation}
     except InputError as error:
         return _failed("bad input", str(error))
-    except MemoryError as error:
-        return _lost(str(error))
     except Exception as error:
-        if isinstance(error, torch.OutOfMemoryError) or _is_out_of_memory(error):
-            return _lost(str(error))
+        if _is_out_of_memory(error):
+            return _lost(_words(error))
+        if isinstance(error, OSError) and error.errno in _DISK:
+            return {"disk": printable(_words(error))}
         # A bug in one evaluation must not end the search; its traceback is kept with the trial.
         return _failed("error", traceback.format_exc(limit=-TRACEBACK_FRAMES))
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+def _not_finite(values: Mapping[str, Any]) -> Iterator[str]:
+    """Names of entries that hold a number which a log, a table and a strategy cannot take."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from (f"{name}.{inner}" for inner in _not_finite(value))
+        else:
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+                yield name
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(words in _words(error) for words in _OUT_OF_MEMORY)
+
+
+def _words(error: BaseException) -> str:
+    # Not str(error), which may itself be faulty, and is empty for most a MemoryError.
+    return "".join(traceback.format_exception_only(error)).strip()
 
 
 def _failed(reason: str, detail: str) -> dict[str, Any]:
@@ -63,9 +95,14 @@ def to_finished(ticket: int, result: dict[str, Any]) -> Finished:
     """What :func:`guarded` returned on a worker, back in the driver.
 
     Raises:
+        RunFailedError: if the worker could not write its files.
         KeyError: if it is something else.
-        TypeError: if its evaluation is not one.
+        TypeError, ValueError: if its evaluation is not one.
     """
+    if "disk" in result:
+        raise RunFailedError(
+            f"a worker could not write: {result['disk']}; what was finished is kept, go on with resume"
+        )
     if "evaluation" in result:
         return Finished(ticket, Evaluation.from_dict(result["evaluation"]))
     return Finished(ticket, None, result["loss"], result["detail"])
