@@ -23,12 +23,14 @@ def command(*arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_terminated_search_says_how_to_go_on_and_does(workers, tmp_path):
+@pytest.mark.parametrize("where", [("--workers", 1), ("--workers", 2), ("--workers", 2, "--ray", "local")])
+def test_a_terminated_search_says_how_to_go_on_and_does(where, tmp_path):
+    if "--ray" in where:
+        pytest.importorskip("ray", reason="Ray is not installed")
     space = tmp_path / "tiny.yaml"
     space.write_text(space_to_yaml(tiny_space(training={"epochs": 6, "batch_size": 5})))
     folder = tmp_path / "run"
-    process = command("evolve", "--space", space, "--budget", 30, "--workers", workers, "--out", folder)
+    process = command("evolve", "--space", space, "--budget", 30, "--out", folder, *where)
     log = folder / "evaluations.jsonl"
     deadline = time.monotonic() + 120
     while not log.exists() or b"result" not in log.read_bytes():
@@ -39,7 +41,7 @@ def test_a_terminated_search_says_how_to_go_on_and_does(workers, tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143
     assert err == f"terminated: what was finished is kept; go on with: python -m topo_search resume {folder}\n"
-    resumed = command("resume", folder, "--workers", workers)
+    resumed = command("resume", folder, *where)
     _, err = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, err
     assert len((folder / "trials.csv").read_text().splitlines()) == 31

@@ -132,5 +132,6 @@ def _executor(execution: Execution, space: SearchSpace, task: Task, stack: conte
             workers=execution.workers or 1,
             data_dir=execution.data_dir,
             device=execution.device,
+            resources=execution.resources,
         )
     return SerialExecutor(Evaluator(space, task, device=execution.device, threads=execution.resources.cpus))

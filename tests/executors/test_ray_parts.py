@@ -1,0 +1,220 @@
+"""Parts of the Ray executor that need no cluster."""
+
+import builtins
+
+import pytest
+from support.tiny import tiny_space, tiny_task
+
+from topo_search.errors import InputError, RunFailedError
+from topo_search.executors.ray_cluster import connect
+from topo_search.executors.ray_cluster.data import pack_split, pack_task, unpack_split, unpack_task
+from topo_search.executors.ray_cluster.files import collect_files, keep_files, take_files, unpack_files
+from topo_search.executors.ray_cluster.losses import to_loss
+from topo_search.executors.ray_cluster.protection import check_protected, is_loopback
+from topo_search.executors.ray_cluster.room import Room
+from topo_search.search import Request
+from topo_search.search.resources import TrialResources
+
+ONE = TrialResources()
+
+
+def test_without_ray_one_line_says_what_to_install(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *given, **options):
+        if name.split(".")[0] == "ray":
+            raise ImportError(name)
+        return real(name, *given, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(InputError, match=r"^Ray is not installed: pip install 'topo_search\[ray\]'$"):
+        connect("local", resources=ONE)
+
+
+@pytest.mark.parametrize("hosts", [["127.0.0.1"], ["127.0.0.1", "::1"], []])
+def test_a_cluster_that_only_this_machine_reaches_needs_no_token(hosts):
+    check_protected(hosts, tokens_required=False)
+
+
+def test_a_cluster_that_others_reach_needs_a_token():
+    check_protected(["10.0.0.1", "127.0.0.1"], tokens_required=True)
+    with pytest.raises(InputError, match=r"^the Ray cluster at 10\.0\.0\.1 takes work from anyone.*ray get-auth-token"):
+        check_protected(["127.0.0.1", "10.0.0.1"], tokens_required=False)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("127.3.2.1", True), ("[::1]", True), ("localhost", True), ("0.0.0.0", False), ("a", False)],
+)
+def test_loopback_is_told_from_other_addresses(host, expected):
+    assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize("address", ["", "somewhere", "ray://a:1", "a:0", "a:99999", "a:1:2", "a b:1"])
+def test_what_is_no_address_is_refused(address):
+    pytest.importorskip("ray")
+    with pytest.raises(InputError, match="expected auto, local or HOST:PORT"):
+        connect(address, resources=ONE)
+
+
+def test_auto_says_when_there_is_no_cluster_and_where_an_address_comes_from(monkeypatch):
+    utils = pytest.importorskip("ray._private.utils")
+    monkeypatch.setattr(utils, "read_ray_address", lambda *given: None)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(InputError, match="no Ray cluster found: RAY_ADDRESS is not set"):
+        connect("auto", resources=ONE)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(InputError, match=r"no Ray cluster answers at 127\.0\.0\.1:9 \(.*\), given by RAY_ADDRESS"):
+        connect("auto", resources=ONE)
+
+
+def node(cpus, gpus=0.0, memory=8e9):
+    return {"Resources": {"CPU": cpus, "GPU": gpus, "memory": memory}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, 10),
+        ({"cpus": 2}, 4),
+        ({"gpus": 0.5}, 4),
+        ({"gpus": 0.3}, 6),
+        ({"gpus": 1.0}, 2),
+        ({"gpus": 2.0}, 1),
+        ({"memory_gb": 4.0}, 4),
+        ({"cpus": 5}, 1),
+        ({"cpus": 8}, 0),
+    ],
+)
+def test_what_fits_is_counted_node_by_node(wanted, expected):
+    nodes = [node(3.0), node(7.0, gpus=2.0)]
+    assert Room(lambda: nodes, TrialResources(**wanted)).evaluations == expected
+
+
+def test_a_cluster_of_a_head_without_cpus_is_waited_for_and_one_of_small_nodes_refused():
+    Room(lambda: [node(0)], ONE).check()
+    with pytest.raises(InputError, match="no node of the Ray cluster has room"):
+        Room(lambda: [node(2), node(3)], TrialResources(cpus=4)).check()
+
+
+def test_a_second_try_reserves_more_but_never_more_than_a_node_has():
+    def reserved(factor, **wanted):
+        room = Room(lambda: [node(3.0)], TrialResources(**wanted))
+        room.check()
+        return room.options(factor)
+
+    assert reserved(1.0, memory_gb=3.0)["memory"] == 3e9
+    assert reserved(2.0, memory_gb=3.0)["memory"] == 6e9
+    assert reserved(4.0, memory_gb=3.0)["memory"] == 8e9
+    assert reserved(1.0) == {"num_cpus": 1, "num_gpus": 0.0}
+    assert [reserved(factor)["num_cpus"] for factor in (2.0, 4.0)] == [2, 3]
+
+
+def losses():
+    exceptions = pytest.importorskip("ray.exceptions")
+    return [
+        (exceptions.NodeDiedError("gone"), "node lost"),
+        (exceptions.OutOfMemoryError("short"), "out of memory"),
+        (exceptions.WorkerCrashedError(), "worker lost"),
+        (exceptions.TaskCancelledError(), "worker lost"),
+        (exceptions.ObjectLostError("00" * 28, None, ""), "node lost"),
+    ]
+
+
+def test_what_ray_raises_becomes_a_class_of_loss():
+    for error, expected in losses():
+        assert to_loss(error, node="a", is_alive=lambda node: True)[0] == expected, error
+
+
+def test_a_worker_that_crashed_with_its_node_was_lost_with_it():
+    exceptions = pytest.importorskip("ray.exceptions")
+    crashed = exceptions.WorkerCrashedError()
+    assert to_loss(crashed, node="a", is_alive=lambda node: node != "a")[0] == "node lost"
+    assert to_loss(crashed, node=None, is_alive=lambda node: False)[0] == "worker lost"
+
+
+def test_what_another_try_would_meet_again_ends_the_run():
+    exceptions = pytest.importorskip("ray.exceptions")
+    with pytest.raises(RunFailedError, match=r"^the Ray cluster cannot run evaluations: OutOfDiskError: .*$"):
+        to_loss(exceptions.OutOfDiskError("full"), node=None, is_alive=lambda node: True)
+
+
+def named(folder, **options):
+    return Request("{}", 1, 0, **{name: str(folder / name) for name in options}, **{})
+
+
+def test_files_travel_and_come_back_whole(tmp_path):
+    home, away = tmp_path / "home", tmp_path / "away"
+    home.mkdir(), away.mkdir()
+    (home / "checkpoint").write_bytes(b"old")
+    request = named(home, checkpoint=1, inherit=1, keep_coupling=1, save_to=1)
+    here = unpack_files(request, take_files(request), away)
+    assert (away / "checkpoint").read_bytes() == b"old"
+    assert here.inherit == request.inherit, "what is missing keeps its name"
+    (away / "checkpoint").write_bytes(b"new")
+    (away / "save_to").mkdir()
+    (away / "save_to" / "graph.json").write_bytes(b"graph")
+    keep_files(request, collect_files(here))
+    assert (home / "checkpoint").read_bytes() == b"new"
+    assert [(path.name, path.read_bytes()) for path in (home / "save_to").iterdir()] == [("graph.json", b"graph")]
+    assert sorted(path.name for path in home.iterdir()) == ["checkpoint", "save_to"]
+
+
+def test_a_folder_that_is_there_keeps_its_other_files(tmp_path):
+    (tmp_path / "save_to").mkdir()
+    (tmp_path / "save_to" / "metrics.json").write_bytes(b"own")
+    (tmp_path / "save_to" / "graph.json").write_bytes(b"old")
+    keep_files(named(tmp_path, save_to=1), {"save_to/graph.json": b"new", "save_to/certificate.json": b"c"})
+    found = {path.name: path.read_bytes() for path in (tmp_path / "save_to").iterdir()}
+    assert found == {"metrics.json": b"own", "graph.json": b"new", "certificate.json": b"c"}
+
+
+def test_a_folder_that_cannot_be_written_is_not_there_at_all(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("topo_search.executors.ray_cluster.files.write_atomically", full)
+    with pytest.raises(RunFailedError, match=r"^a result cannot be written: No space left on device: "):
+        keep_files(named(tmp_path, save_to=1), {"save_to/graph.json": b"new"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["save_to/../escaped", "save_to//etc/x", "save_to/..", "save_to/", "save_to/a\\b", "other", "../x", "inherit"],
+)
+def test_names_from_a_worker_cannot_leave_the_folder(tmp_path, name):
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    with pytest.raises(RunFailedError, match="a worker sent a file that was not asked for"):
+        keep_files(named(folder, save_to=1, checkpoint=1), {"save_to/fine": b"", name: b"x"})
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_folder_that_was_not_asked_for_is_refused(tmp_path):
+    with pytest.raises(RunFailedError, match="not asked for"):
+        keep_files(named(tmp_path, checkpoint=1), {"save_to/fine": b""})
+
+
+def test_a_task_survives_its_journey_without_its_test_part():
+    space, task = tiny_space(), tiny_task()
+    packed = pack_task(space, task)
+    test = pack_split(task.test())
+    for split in (packed["train"], packed["validation"], test):
+        for array in split.values():
+            array.flags.writeable = False  # As arrays from the object store are.
+    there = unpack_task(packed, lambda: unpack_split(test))
+    for split, expected in ((there.train, task.train), (there.test(), task.test())):
+        sequences, labels = there.batch(split)
+        wanted, wanted_labels = task.batch(expected)
+        assert sequences.equal(wanted)
+        assert labels.equal(wanted_labels)
+    assert (there.channels, there.steps, there.label) == (task.channels, task.steps, task.label)
+
+
+def test_the_digest_names_space_and_data():
+    space, task = tiny_space(), tiny_task()
+    digest = pack_task(space, task)["digest"]
+    assert pack_task(tiny_space(), tiny_task())["digest"] == digest
+    assert pack_task(tiny_space(name="other"), task)["digest"] != digest
+    assert pack_task(space, tiny_task(train_size=61))["digest"] != digest

@@ -1,0 +1,10 @@
+"""Evaluations on a Ray cluster, as plain tasks; Ray itself is imported when a cluster is connected to.
+
+- :func:`connect`: a cluster, as a :class:`RaySession`.
+- :class:`RayExecutor`: an executor on it.
+"""
+
+from topo_search.executors.ray_cluster.executor import RayExecutor
+from topo_search.executors.ray_cluster.session import RaySession, connect
+
+__all__ = ["RayExecutor", "RaySession", "connect"]

@@ -1,0 +1,249 @@
+"""Evaluations as tasks of a Ray cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from topo_search.engine.native.loader import VARIABLE as ENGINE_VARIABLE
+from topo_search.errors import RunFailedError
+from topo_search.executors.guard import to_finished
+from topo_search.executors.ray_cluster.data import pack_split, pack_task
+from topo_search.executors.ray_cluster.files import keep_files, take_files
+from topo_search.executors.ray_cluster.losses import to_loss
+from topo_search.executors.ray_cluster.room import REFRESH_SECONDS, Room
+from topo_search.executors.ray_cluster.session import RaySession, import_ray
+from topo_search.executors.ray_cluster.task import evaluate_one, traits
+from topo_search.search.evaluate import Evaluator, Request
+from topo_search.search.executor import Finished
+from topo_search.search.resources import TrialResources
+from topo_search.search.space import SearchSpace
+from topo_search.tasks import Task
+
+__all__ = ["RayExecutor"]
+
+PART_SECONDS = 60.0
+
+
+@dataclass
+class _Evaluation:
+    """One that was submitted: what is asked, and the seconds that its earlier parts took."""
+
+    ticket: int
+    request: Request
+    options: dict[str, Any]
+    spent: float = 0.0
+
+
+@dataclass
+class _Running:
+    """A task of Ray with an evaluation in it."""
+
+    evaluation: _Evaluation
+    started: float | None = None
+    node: str | None = None
+    host: str = ""
+
+
+class RayExecutor:
+    """Keeps a bounded number of tasks with the cluster, as many as fit and one more, so that no worker waits.
+
+    The data are put into the object store once; nodes need no data folder and no file system in common. A training that
+    has a checkpoint runs in parts, so that a lost node costs one part at most.
+
+    Args:
+        space: the search space.
+        task: its task, loaded.
+        session: the cluster; it outlives the executor.
+        resources: of one evaluation.
+        device: where to train: ``cpu`` or ``cuda``, of which Ray gives each evaluation its share.
+        part_seconds: how long a part of a training takes, above 0. What ends sooner is never split.
+        evaluator: makes what evaluates on a worker; called as :class:`Evaluator` is.
+
+    Raises:
+        InputError: if no node of the cluster has room for one evaluation.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        task: Task,
+        *,
+        session: RaySession,
+        resources: TrialResources,
+        device: str = "cpu",
+        part_seconds: float = PART_SECONDS,
+        evaluator: Callable[..., Evaluator] = Evaluator,
+    ) -> None:
+        ray = import_ray()
+        self._room = Room(session.nodes, resources)
+        self._room.check()
+        self._session, self._task, self._resources = session, task, resources
+        self._traits = traits(device)
+        # A stream, so that a task says when and where it begins; Ray's own retries know neither classes nor bounds.
+        self._remote = ray.remote(max_retries=0, num_returns="streaming")(evaluate_one)
+        settings = {
+            "device": device,
+            "threads": resources.cpus,
+            "part_seconds": part_seconds,
+            "evaluator": evaluator,
+            "variables": {name: os.environ[name] for name in (ENGINE_VARIABLE,) if name in os.environ},
+        }
+        self._data = ray.put({**pack_task(space, task), "settings": settings})
+        self._test: Any = None
+        self._queue: deque[_Evaluation] = deque()
+        self._running: dict[Any, _Running] = {}
+        # Of trainings that were lost between two parts, by the key of their request.
+        self._spent: dict[str, float] = {}
+
+    @property
+    def slots(self) -> int:
+        """What fits into the cluster now, and one more, so that no worker idles while the driver decides."""
+        return self._room.evaluations + 1
+
+    def submit(self, ticket: int, request: Request, *, memory_factor: float = 1.0) -> None:
+        """Hand an evaluation to the cluster, or keep it while the cluster has enough."""
+        spent = self._spent.pop(request.key, 0.0)
+        self._queue.append(_Evaluation(ticket, request, self._room.options(memory_factor), spent))
+        self._start()
+
+    def wait(self, timeout: float | None = None) -> list[Finished]:
+        """All evaluations that ended.
+
+        Raises:
+            RunFailedError: if the cluster cannot run evaluations, a worker's versions differ from the driver's, or a
+                result cannot be written.
+        """
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        while self._queue or self._running:
+            self._room.refresh()
+            self._start()
+            now = time.monotonic()
+            finished = self._take_in(max(0.0, min(until, self._next_deadline(), now + REFRESH_SECONDS) - now))
+            finished += self._end_overdue()
+            if finished or time.monotonic() >= until:
+                return finished
+        return []
+
+    def close(self) -> None:
+        """Stop what runs and let go of the data; the session stays."""
+        for stream in self._running:
+            self._cancel(stream)
+        self._running.clear()
+        self._queue.clear()
+        self._data = self._test = None
+
+    def _start(self) -> None:
+        while self._queue and len(self._running) < self.slots:
+            evaluation = self._queue.popleft()
+            memory = evaluation.options.get("memory")
+            job = {"request": evaluation.request.as_dict(), "files": take_files(evaluation.request), "memory": memory}
+            stream = self._remote.options(**evaluation.options).remote(
+                # References at top level: Ray fetches what they stand for first, and prefers nodes that have it.
+                self._data,
+                self._test_part() if evaluation.request.read_test else None,
+                job,
+            )
+            self._running[stream] = _Running(evaluation)
+
+    def _test_part(self) -> Any:
+        if self._test is None:
+            self._test = import_ray().put(pack_split(self._task.test()))
+        return self._test
+
+    def _take_in(self, seconds: float) -> list[Finished]:
+        """Wait so long for something to come, and take in all that is there."""
+        ray, finished = import_ray(), []
+        ready, _ = ray.wait(list(self._running), timeout=seconds)
+        if ready:
+            ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+        for stream in ready:
+            finished += self._take(stream)
+        return finished
+
+    def _take(self, stream: Any) -> list[Finished]:
+        from ray.exceptions import RayError
+
+        running = self._running[stream]
+        try:
+            message = import_ray().get(next(stream))
+        except RayError as error:
+            del self._running[stream]
+            loss, detail = to_loss(error, node=running.node, is_alive=self._is_alive)
+            return [self._lost(running, loss, detail)]
+        except StopIteration:
+            del self._running[stream]
+            return [self._lost(running, "worker lost", "the task ended without a result")]
+        if "traits" in message:
+            self._check_traits(message)
+            running.started, running.node, running.host = time.monotonic(), message["node"], message["host"]
+            return []
+        del self._running[stream]
+        if "moved" in message:
+            self._queue.appendleft(running.evaluation)
+            return []
+        return self._keep(running.evaluation, message)
+
+    def _keep(self, evaluation: _Evaluation, message: dict[str, Any]) -> list[Finished]:
+        keep_files(evaluation.request, message.pop("files"))
+        seconds = message.pop("seconds")
+        if "unfinished" in message:
+            evaluation.spent += seconds
+            self._queue.appendleft(evaluation)
+            return []
+        finished = to_finished(evaluation.ticket, message)
+        if finished.evaluation is not None and evaluation.spent:
+            whole = replace(finished.evaluation, seconds=finished.evaluation.seconds + evaluation.spent)
+            finished = replace(finished, evaluation=whole)
+        return [finished]
+
+    def _lost(self, running: _Running, loss: Any, detail: str) -> Finished:
+        evaluation = running.evaluation
+        if evaluation.spent:
+            self._spent[evaluation.request.key] = evaluation.spent
+        where = f" (node {running.host})" if running.host else ""
+        return Finished(evaluation.ticket, None, loss, f"{detail}{where}")
+
+    def _check_traits(self, message: dict[str, Any]) -> None:
+        odd = [name for name, own in self._traits.items() if message["traits"].get(name) != own]
+        if odd:
+            name = odd[0]
+            raise RunFailedError(
+                f"node {message['host']} has {name} {message['traits'].get(name, 'unknown')}, the driver has "
+                f"{self._traits[name]}: results would differ in their digits; expected the same everywhere"
+            )
+
+    def _is_alive(self, node: str) -> bool:
+        return any(there["NodeID"] == node for there in self._session.nodes())
+
+    def _deadline(self, running: _Running) -> float:
+        """When it is overdue; only what has begun can be."""
+        if self._resources.seconds is None or running.started is None:
+            return math.inf
+        return running.started + self._resources.seconds - running.evaluation.spent
+
+    def _next_deadline(self) -> float:
+        return min((self._deadline(running) for running in self._running.values()), default=math.inf)
+
+    def _end_overdue(self) -> list[Finished]:
+        now = time.monotonic()
+        overdue = [stream for stream, running in self._running.items() if self._deadline(running) <= now]
+        finished = []
+        for stream in overdue:
+            self._cancel(stream)
+            running = self._running.pop(stream)
+            running.evaluation.spent = 0.0
+            finished.append(self._lost(running, "timed out", f"longer than {self._resources.seconds:g} s"))
+        return finished
+
+    @staticmethod
+    def _cancel(stream: Any) -> None:
+        # What cannot be cancelled has ended, or the cluster is gone.
+        with contextlib.suppress(Exception):
+            import_ray().cancel(stream, force=True)
