@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from topo_search.errors import InputError
+from topo_search.errors import InputError, RunFailedError
 
-__all__ = ["read_bytes", "read_json", "sha256", "write_atomically", "write_json"]
+__all__ = ["disk_errors", "disk_failure", "read_bytes", "read_json", "sha256", "write_atomically", "write_json"]
+
+
+# What a disk can do to a run that was asked for rightly; all else that the system reports is a bug or a race.
+_DISK = {
+    errno.ENOSPC: "no space left in",
+    errno.EDQUOT: "the disk quota is used up in",
+    errno.EROFS: "the file system has become read-only:",
+    errno.EACCES: "no permission to write to",
+    errno.EPERM: "no permission to write to",
+    errno.EIO: "the disk reports errors:",
+    errno.ESTALE: "the file server has lost",
+}
+
+
+def disk_failure(error: OSError, folder: Path) -> str | None:
+    """What a disk did to a run, in one line; ``None`` where the error is of another kind."""
+    words = _DISK.get(error.errno) if error.errno is not None else None
+    return None if words is None else f"{words} {folder}: what was finished is kept, go on with resume"
+
+
+@contextlib.contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Say in one line that a disk is full, or cannot be written to any more, in the middle of a run.
+
+    Raises:
+        RunFailedError: in place of such an ``OSError``; others pass.
+    """
+    try:
+        yield
+    except OSError as error:
+        line = disk_failure(error, folder)
+        if line is None:
+            raise
+        raise RunFailedError(line) from None
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

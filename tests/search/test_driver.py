@@ -151,6 +151,33 @@ def test_scores_in_the_table_are_exact(tmp_path):
         assert row["graph_key"] == trial.graph.key
 
 
+def test_what_a_killed_driver_had_begun_to_write_is_gone_at_the_end(tmp_path):
+    (tmp_path / ".trials.csv.abc123.tmp").write_text("number,sta")
+    drive(tmp_path, ScrambledExecutor(), budgets=(3,))
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(("seconds", "writes"), [(0.01, 20), (10.0, 2)])
+def test_a_table_that_takes_long_is_written_less_often(tmp_path, monkeypatch, seconds, writes):
+    now, written = [100.0], []
+
+    class Slow(ScrambledExecutor):
+        def wait(self, timeout=None):
+            now[0] += 3.0
+            return super().wait(timeout)
+
+    def write(self, trials, rungs):
+        written.append(len(list(trials)))
+        now[0] += seconds
+
+    monkeypatch.setattr("topo_search.search.driver.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(RunFolder, "write_trials", write)
+    drive(tmp_path, Slow(slots=1), budgets=(25,))
+    # More than 25 results, each 3 s after the one before: a table is due at each, or after 50 times what it takes.
+    assert written[-1] == 25
+    assert (len(written) >= writes) if seconds < 1 else (len(written) == writes)
+
+
 def test_only_one_driver_at_a_time(tmp_path):
     from topo_search.errors import InputError
 

@@ -1,6 +1,7 @@
 """The commands as functions with typed results: what the command line calls, and what a notebook calls.
 
-- :func:`evolve`, :func:`resume`, :func:`is_finished`: searching; :class:`SearchResult`, :class:`Winner`.
+- :func:`evolve`, :func:`resume`, :func:`is_finished`, :func:`remove_scratch`: searching; :class:`SearchResult`,
+  :class:`Winner`.
 - :func:`probe`, :func:`estimate_cost`: before searching; :class:`SearchCost`.
 - :func:`train`, :func:`resume_training`, :func:`is_training`: one graph in full; :class:`TrainResult`,
   :class:`TrainedGraph`.
@@ -8,13 +9,14 @@
 """
 
 from topo_search.api.probing import SearchCost, estimate_cost, probe
-from topo_search.api.running import is_finished
+from topo_search.api.running import DEFAULT_BUDGET, is_finished, remove_scratch
 from topo_search.api.saved import certify, certify_arrays, export, load
 from topo_search.api.search_result import SearchResult, Winner
 from topo_search.api.searching import evolve, resume
 from topo_search.api.training import TrainedGraph, TrainResult, is_training, resume_training, train
 
 __all__ = [
+    "DEFAULT_BUDGET",
     "SearchCost",
     "SearchResult",
     "TrainResult",
@@ -29,6 +31,7 @@ __all__ = [
     "is_training",
     "load",
     "probe",
+    "remove_scratch",
     "resume",
     "resume_training",
     "train",

@@ -9,23 +9,29 @@ from typing import Any
 
 from topo_search.api.search_result import SearchResult, read_winners, summary
 from topo_search.api.setup import NoticeCallback, Setup
-from topo_search.config import read_space_file, space_to_yaml
+from topo_search.config import parse_run, read_space_file, space_to_yaml
 from topo_search.errors import InputError
-from topo_search.files import read_json, write_atomically, write_json
+from topo_search.files import disk_errors, read_json, write_atomically, write_json
 from topo_search.search import (
+    DatabaseLock,
+    DriverLock,
     EvaluationLog,
     ProgressCallback,
     RunFolder,
     SearchDriver,
     SearchStudy,
+    SharedEvaluationLog,
     compare_winners,
+    is_shareable,
     open_storage,
     rescore,
 )
 from topo_search.search.agreement import measure_agreement
 from topo_search.search.objectives import leading_trials
 
-__all__ = ["is_finished", "run_search"]
+__all__ = ["DEFAULT_BUDGET", "is_finished", "remove_scratch", "run_search"]
+
+DEFAULT_BUDGET = 200
 
 
 def is_finished(folder: str | Path, budget: int | None = None) -> bool:
@@ -37,9 +43,8 @@ def is_finished(folder: str | Path, budget: int | None = None) -> bool:
     run_folder = RunFolder(Path(folder))
     if not (run_folder.space.is_file() and run_folder.summary.is_file()):
         return False
-    values, _ = read_space_file(run_folder.space)
     done = read_json(run_folder.summary, "summary").get("budget")
-    wanted = budget or (values.get("run") or {}).get("budget")
+    wanted = budget or parse_run(*read_space_file(run_folder.space))["budget"]
     return isinstance(done, int) and done == wanted
 
 
@@ -48,38 +53,81 @@ def run_search(
     setup: Setup,
     run: dict[str, Any],
     *,
+    lock: DriverLock,
     storage: str | None,
-    budget: int,
+    join: bool = False,
+    budget: int | None,
     on_progress: ProgressCallback | None,
     on_notice: NoticeCallback | None = None,
 ) -> SearchResult:
     """Run a search to its end, from wherever it stands.
 
     Args:
-        folder: of the run, locked by the caller.
+        folder: of the run.
         setup: checked.
         run: the section ``run`` of ``space.yaml``.
+        lock: of the folder, held by the caller.
         storage: URL of the study; the journal of the folder where not given.
-        budget: that is wanted; at least the run's.
+        join: whether other drivers may work on the study too.
+        budget: that is wanted; at least the run's. ``None``, for one that joins, is that of the study.
         on_progress: told what happens.
         on_notice: told if workers will idle.
 
     Raises:
-        InputError: if the study is not one of this run, or its budget is larger.
+        InputError: if the study is not one of this run, another driver holds it, or its budget is larger.
+        RunFailedError: if the disk or the database fails, or another driver takes the run over.
     """
+    with disk_errors(folder.path), contextlib.ExitStack() as stack:
+        database = None
+        if storage is not None:
+            open_storage(storage)
+            database = DatabaseLock(storage, run["study"], joins=join)
+            stack.callback(database.release)
+        return _run_locked(
+            folder,
+            setup,
+            run,
+            lock,
+            database,
+            storage=storage,
+            budget=budget,
+            on_progress=on_progress,
+            on_notice=on_notice,
+        )
+
+
+def _run_locked(
+    folder: RunFolder,
+    setup: Setup,
+    run: dict[str, Any],
+    lock: DriverLock,
+    database: DatabaseLock | None,
+    *,
+    storage: str | None,
+    budget: int | None,
+    on_progress: ProgressCallback | None,
+    on_notice: NoticeCallback | None,
+) -> SearchResult:
     space = setup.space
-    study = SearchStudy(open_storage(storage or folder.journal), run["study"], space=space)
-    budgets = study.budgets
-    last = budgets[-1] if budgets else 0
-    if budget < last:
-        raise InputError(f"budget {budget} is below the run's {last}: expected at least as much")
-    if budget > last:
-        study.add_budget(budget)
+    study = SearchStudy(open_storage(storage or folder.journal), run["study"], space=space, lock=database or lock)
+    study.record_run(run)
+    if database is not None and database.joins:
+        budget = study.join_budget(budget, default=DEFAULT_BUDGET)
         write_atomically(folder.space, space_to_yaml(space, {**run, "budget": budget}))
+    else:
+        budget = _settled(study, budget or DEFAULT_BUDGET)
+        if budget != run["budget"]:
+            write_atomically(folder.space, space_to_yaml(space, {**run, "budget": budget}))
     seed = int(run["seed"])
     finished = is_finished(folder.path, budget)
     comparison = None
-    with contextlib.closing(EvaluationLog(folder.log)) as log, setup.executor() as executor:
+    # A database that drivers can share holds the evaluations too: the study is then all that a run needs to go on.
+    evaluations: EvaluationLog | SharedEvaluationLog
+    if database is not None and is_shareable(database.location):
+        evaluations = SharedEvaluationLog(database)
+    else:
+        evaluations = EvaluationLog(folder.log, lock=lock)
+    with contextlib.closing(evaluations) as log, setup.executor() as executor:
         if on_notice is not None and executor.slots > space.search.lag + 1:
             on_notice(
                 f"search.lag is {space.search.lag}: no more evaluations run side by side, though {executor.slots - 1} "
@@ -115,6 +163,26 @@ def run_search(
         inherited=space.search.inherit_weights,
     )
     write_json(folder.summary, summary(result, budget))
+    remove_scratch(folder.path)
+    return result
+
+
+def remove_scratch(path: str | Path) -> None:
+    """Remove what only an unfinished run needs, from a finished one.
+
+    Not before the summary is there: without their networks winners would be trained again.
+    """
+    folder = RunFolder(Path(path))
     shutil.rmtree(folder.full, ignore_errors=True)
     shutil.rmtree(folder.rungs, ignore_errors=True)
-    return result
+
+
+def _settled(study: SearchStudy, budget: int) -> int:
+    """Record a budget that is larger than the study's; a smaller one is refused."""
+    budgets = study.budgets
+    last = budgets[-1] if budgets else 0
+    if budget < last:
+        raise InputError(f"budget {budget} is below the run's {last}: expected at least as much")
+    if budget > last:
+        study.add_budget(budget)
+    return budget

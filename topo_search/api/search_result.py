@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from topo_search.errors import InputError
 from topo_search.files import read_json
 from topo_search.graph import ModuleGraph
 from topo_search.report.tables import group_comparison
@@ -111,10 +112,13 @@ def read_winners(folder: RunFolder, comparison: Comparison | None) -> tuple[Winn
         if not entry.test:
             continue
         metrics = read_json(path / "metrics.json", "metrics")
+        kinds = {"trial": int, "certified": bool, "rho": int | float}
+        if not all(isinstance(metrics.get(name), kind) for name, kind in kinds.items()):
+            raise InputError(f"metrics at {path} are corrupt: expected the numbers trial and rho, and certified")
         winners.append(
             Winner(
                 rank=entry.rank,
-                trial=int(metrics["trial"]),
+                trial=metrics["trial"],
                 module_graph=entry.graph,
                 validation_accuracy=entry.validation,
                 test_accuracy=entry.test,

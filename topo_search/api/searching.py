@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from topo_search.api.running import run_search
+from topo_search.api.running import DEFAULT_BUDGET, run_search
 from topo_search.api.search_result import SearchResult
 from topo_search.api.setup import (
     NoticeCallback,
@@ -14,18 +14,22 @@ from topo_search.api.setup import (
     check_seed,
     new_folder_path,
     prepare,
-    without_password,
 )
 from topo_search.api.starting import Start
-from topo_search.config import parse_space, read_space_file, space_to_yaml
+from topo_search.config import parse_run, parse_space, read_space_file, space_to_yaml
 from topo_search.errors import InputError
 from topo_search.files import write_atomically
 from topo_search.search import (
     ProgressCallback,
     RunFolder,
     TrialResources,
+    check_study_name,
     has_study,
+    is_shareable,
     open_storage,
+    recorded_run,
+    storage_notice,
+    without_password,
 )
 from topo_search.search.versions import versions
 
@@ -35,12 +39,13 @@ __all__ = ["evolve", "resume"]
 def evolve(
     space: Space = "digits",
     *,
-    budget: int = 200,
+    budget: int | None = None,
     strategy: str | None = None,
     seed: int = 0,
     workers: int | None = None,
     out: str | Path | None = None,
     storage: str | None = None,
+    join: bool = False,
     device: str = "auto",
     ray: str | None = None,
     resources: TrialResources | None = None,
@@ -56,13 +61,15 @@ def evolve(
 
     Args:
         space: name of a shipped space, a YAML file, or a :class:`SearchSpace`.
-        budget: candidates evaluated; graphs that were scored before are not counted.
+        budget: candidates evaluated, 200 where not given; graphs that were scored before are not counted.
         strategy: only this one, whatever the space says.
         seed: of the search; with it the result is the same for any number of workers (on a CPU).
         workers: evaluations side by side; one a core (one a GPU on ``cuda``) where not given; of a running cluster all
             that fit.
         out: folder of the run; ``outputs/<space>-<date>-<id>`` where not given.
         storage: of the Optuna study, as a URL; a journal file in the folder where not given.
+        join: drive the study together with others that join it, each with a folder of its own of the same name; the
+            storage must be PostgreSQL or MySQL, space and seed the same, and the budget is that of the first.
         device: ``auto``, ``cpu`` or ``cuda``.
         ray: evaluate on a Ray cluster: ``auto`` (the running one), ``local`` (a private one) or ``HOST:PORT``.
         resources: what one evaluation is given and may not exceed; one core, without limits, where not given.
@@ -78,8 +85,10 @@ def evolve(
     Raises:
         InputError: if anything given is wrong; nothing was written then.
     """
-    check_budget(budget)
+    if budget is not None:
+        check_budget(budget)
     check_seed(seed)
+    _check_join(join, storage)
     setup = prepare(
         space,
         overrides=overrides,
@@ -94,16 +103,20 @@ def evolve(
         start=start,
     )
     path = new_folder_path(setup.space.name) if out is None else Path(out)
-    if storage is not None and has_study(open_storage(storage), path.resolve().name):
-        raise InputError(f"study {path.resolve().name!r} exists in the storage: give --out with another name")
+    name = check_study_name(path.resolve().name)
+    if join and setup.space.search.inherit_weights:
+        raise InputError("search.inherit_weights keeps couplings in one folder: expected it off to join")
+    if storage is not None and has_study(open_storage(storage, to_write=False), name) and not join:
+        raise InputError(f"study {name!r} exists in the storage: give --out with another name, or --join it")
     folder = RunFolder(path)
     folder.create()
-    folder.lock()
+    lock = folder.lock()
     try:
+        wanted = DEFAULT_BUDGET if budget is None else budget
         run = {
             "seed": seed,
-            "budget": budget,
-            "study": path.resolve().name,
+            "budget": wanted,
+            "study": name,
             "storage": None if storage is None else without_password(storage),
             "device": setup.execution.device,
             "engine": setup.engine,
@@ -114,8 +127,17 @@ def evolve(
         if on_folder is not None:
             on_folder(path)
         setup.notify(on_notice)
+        _notify_of_storage(storage or folder.journal, on_notice)
         return run_search(
-            folder, setup, run, storage=storage, budget=budget, on_progress=on_progress, on_notice=on_notice
+            folder,
+            setup,
+            run,
+            lock=lock,
+            storage=storage,
+            join=join,
+            budget=budget if join else wanted,
+            on_progress=on_progress,
+            on_notice=on_notice,
         )
     finally:
         folder.unlock()
@@ -127,6 +149,7 @@ def resume(
     budget: int | None = None,
     workers: int | None = None,
     storage: str | None = None,
+    join: bool = False,
     device: str | None = None,
     ray: str | None = None,
     resources: TrialResources | None = None,
@@ -140,7 +163,9 @@ def resume(
         folder: of the run.
         budget: a larger budget; the earlier one is ended first, so that the result does not depend on the interruption.
         workers: evaluations side by side; any number gives the same search.
-        storage: URL of the study, needed where it has a password.
+        storage: URL of the study, needed where it has a password. With it the folder need not exist: it is made anew
+            from the study of its name.
+        join: see :func:`evolve`.
         device: other than the run's.
         ray: see :func:`evolve`; so is ``resources``. They belong to the call, not to the run.
         resources: of one evaluation.
@@ -155,20 +180,27 @@ def resume(
         InputError: if the folder is no run, another driver holds it, or the budget is below the run's.
     """
     run_folder = RunFolder(Path(folder))
+    if not run_folder.space.is_file() and storage is not None:
+        _restore(run_folder, storage)
     if not run_folder.space.is_file():
         raise InputError(f"{folder} is not a run: expected a folder with space.yaml that evolve left behind")
     values, where = read_space_file(run_folder.space)
-    run = values.get("run")
-    if not isinstance(run, dict) or not {"seed", "budget", "study"} <= set(run):
-        raise InputError(f"{where}: it has no section run: expected the space.yaml that evolve left behind")
+    run = parse_run(values, where)
     space = parse_space(values, where=where)
     if budget is not None and check_budget(budget) < run["budget"]:
         raise InputError(f"budget {budget} is below the run's {run['budget']}: expected at least as much")
     location = storage or run.get("storage")
+    if storage is None and location is not None and "://" not in location:
+        # A path would be opened, cut to whole lines and written to, wherever it leads.
+        raise InputError(f"{where}: run.storage is {location!r}, no URL: give --storage where it is meant")
     if location is not None and "***" in location:
         raise InputError(f"the run's study is at {location}: give --storage with the password")
+    _check_join(join, location)
+    if join and space.search.inherit_weights:
+        raise InputError("search.inherit_weights keeps couplings in one folder: expected it off to join")
     # Without a journal a killed run has no study yet; a database that does not know one that was begun is another one.
-    if location is not None and run_folder.log.exists() and not has_study(open_storage(location), run["study"]):
+    begun = run_folder.log.exists() or run_folder.trials.exists()
+    if location is not None and begun and not has_study(open_storage(location, to_write=False), run["study"]):
         raise InputError(f"unknown study {run['study']!r}: expected it in the storage of the run")
     setup = prepare(
         space,
@@ -179,12 +211,46 @@ def resume(
         data_dir=data_dir or run.get("data_dir"),
     )
     run_folder.create()
-    run_folder.lock()
+    lock = run_folder.lock()
     try:
         setup.notify(on_notice, begun_with=run.get("engine"))
-        wanted = budget or run["budget"]
+        _notify_of_storage(location or run_folder.journal, on_notice)
         return run_search(
-            run_folder, setup, run, storage=location, budget=wanted, on_progress=on_progress, on_notice=on_notice
+            run_folder,
+            setup,
+            run,
+            lock=lock,
+            storage=location,
+            join=join,
+            budget=budget if join else budget or run["budget"],
+            on_progress=on_progress,
+            on_notice=on_notice,
         )
     finally:
         run_folder.unlock()
+
+
+def _check_join(join: bool, storage: str | None) -> None:
+    if join and (storage is None or not is_shareable(storage)):
+        raise InputError("--join needs a database that drivers can share: expected a PostgreSQL or MySQL URL")
+
+
+def _notify_of_storage(location: str | Path, on_notice: NoticeCallback | None) -> None:
+    notice = storage_notice(location)
+    if notice is not None and on_notice is not None:
+        on_notice(notice)
+
+
+def _restore(folder: RunFolder, storage: str) -> None:
+    """Make the folder of a run anew from what its study holds."""
+    name = check_study_name(folder.path.resolve().name)
+    values, run = recorded_run(open_storage(storage), name)
+    space = parse_space(values, where=f"study {name!r}")
+    data_dir = run.get("data_dir")
+    run |= {
+        "storage": without_password(storage),
+        # A path of the machine that the run was begun on.
+        "data_dir": data_dir if data_dir is not None and Path(data_dir).is_dir() else None,
+    }
+    folder.create()
+    write_atomically(folder.space, space_to_yaml(space, run))

@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from topo_search.api.execution import Execution, open_executor, plan_execution
 from topo_search.api.starting import Start, with_starts
@@ -36,7 +35,6 @@ __all__ = [
     "check_seed",
     "new_folder_path",
     "prepare",
-    "without_password",
 ]
 
 Space = str | Path | SearchSpace
@@ -185,23 +183,19 @@ def _check_new_folder(path: Path) -> None:
         values, _ = read_space_file(path / "space.yaml")
         name = values.get("name", "unknown")
         raise InputError(f"output folder {path} holds a run of space {name!r}: resume it, or give another --out")
-    if path.is_dir() and {entry.name for entry in path.iterdir()} - {".lock", "rungs"}:
+    if path.is_dir() and any(not _of_a_killed_start(entry.name) for entry in path.iterdir()):
         raise InputError(f"output folder {path} is not empty: expected a new or empty folder")
+
+
+def _of_a_killed_start(name: str) -> bool:
+    """Whether a file is one that a run leaves behind that is killed before its space is written."""
+    return name in {".lock", "rungs"} or (name.startswith(".space.yaml.") and name.endswith(".tmp"))
 
 
 def new_folder_path(name: str) -> Path:
     """``outputs/<name>-<date>-<short id>``."""
     today = datetime.datetime.now(tz=datetime.UTC).strftime("%Y%m%d")
     return Path("outputs") / f"{name}-{today}-{secrets.token_hex(3)}"
-
-
-def without_password(url: str) -> str:
-    """A storage URL fit for a file that others read."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
 
 
 def check_budget(budget: int) -> int:

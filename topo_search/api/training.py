@@ -12,9 +12,10 @@ from typing import Any
 from topo_search.api.setup import NoticeCallback, Setup, Space, check_seed, new_folder_path, prepare
 from topo_search.config import parse_space, read_space_file, space_to_yaml
 from topo_search.errors import InputError
-from topo_search.files import write_atomically, write_json
+from topo_search.files import disk_errors, write_atomically, write_json
 from topo_search.graph import FAMILIES, ModuleGraph, make_family
 from topo_search.search import (
+    DriverLock,
     Evaluation,
     EvaluationLog,
     Pool,
@@ -145,7 +146,7 @@ def train(
     path = new_folder_path(f"{resolved.name}-train") if out is None else Path(out)
     folder = RunFolder(path)
     folder.create()
-    folder.lock()
+    lock = folder.lock()
     try:
         run = {
             "kind": TRAINING,
@@ -161,7 +162,7 @@ def train(
         if on_folder is not None:
             on_folder(path)
         setup.notify(on_notice)
-        return _train_all(folder, setup, module_graph, seed=seed, seeds=seeds, on_progress=on_progress)
+        return _train_all(folder, setup, module_graph, lock, seed=seed, seeds=seeds, on_progress=on_progress)
     finally:
         folder.unlock()
 
@@ -226,10 +227,10 @@ def resume_training(
     graph = ModuleGraph.from_json(run["graph"])
     _check_graph(graph, setup.space)
     run_folder.create()
-    run_folder.lock()
+    lock = run_folder.lock()
     try:
         setup.notify(on_notice, begun_with=run.get("engine"))
-        return _train_all(run_folder, setup, graph, seed=seed, seeds=seeds, on_progress=on_progress)
+        return _train_all(run_folder, setup, graph, lock, seed=seed, seeds=seeds, on_progress=on_progress)
     finally:
         run_folder.unlock()
 
@@ -245,6 +246,7 @@ def _train_all(
     folder: RunFolder,
     setup: Setup,
     graph: ModuleGraph,
+    lock: DriverLock,
     *,
     seed: int,
     seeds: int,
@@ -273,8 +275,9 @@ def _train_all(
             on_progress(Progress(phase="full training", done=done, total=seeds, running=0))
 
     with (
+        disk_errors(folder.path),
         setup.executor() as executor,
-        contextlib.closing(EvaluationLog(folder.log)) as log,
+        contextlib.closing(EvaluationLog(folder.log, lock=lock)) as log,
     ):
         results = Pool(executor, log).run_all(requests, report)
     runs = []

@@ -12,6 +12,7 @@ from topo_search.cli.app import app
 from topo_search.cli.options import (
     DataOption,
     JsonOption,
+    OutOption,
     StorageOption,
 )
 from topo_search.cli.output import print_json
@@ -45,31 +46,40 @@ def list_names(
 @app.command()
 def dashboard(
     folder: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 8080,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8080,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; any other than 127.0.0.1 lets others in.")
+    ] = "127.0.0.1",
     storage: StorageOption = None,
 ) -> None:
-    """Show the run's study in optuna-dashboard, on this machine only (127.0.0.1).
+    """Show the run's study in optuna-dashboard, on this machine only unless told otherwise.
 
     Example: python -m topo_search dashboard outputs/NAME
     """
     from topo_search.dashboard import serve
 
-    serve(folder, port=port, storage=storage)
+    serve(folder, port=port, host=host, storage=storage)
 
 
 @app.command()
-def doctor(data_dir: DataOption = None, as_json: JsonOption = False) -> None:
-    """Check this machine: one line a check, exit status 1 if one fails.
+def doctor(
+    ray: Annotated[str | None, typer.Option("--ray", help="Try this Ray cluster: auto or HOST:PORT.")] = None,
+    storage: StorageOption = None,
+    out: OutOption = None,
+    data_dir: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine: one line a check, exit status 1 if one fails; a warning is no failure.
 
     Example: python -m topo_search doctor
     """
     from topo_search.doctor import run_checks
 
-    checks = run_checks(data_dir)
+    checks = run_checks(data_dir, out=out, ray=ray, storage=storage)
     if as_json:
-        print_json({check.name: {"ok": check.ok, "detail": check.detail} for check in checks})
+        print_json({check.name: {"ok": check.ok, "level": check.level, "detail": check.detail} for check in checks})
     else:
         for check in checks:
-            print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+            print(f"{check.level:<4}  {check.name}: {check.detail}")
     if not all(check.ok for check in checks):
         raise typer.Exit(1)

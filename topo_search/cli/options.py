@@ -16,6 +16,7 @@ __all__ = [
     "DeviceOption",
     "DownloadOption",
     "GpusOption",
+    "JoinOption",
     "JsonOption",
     "MemoryOption",
     "OutOption",
@@ -70,6 +71,9 @@ TimeoutOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+JoinOption = Annotated[
+    bool, typer.Option("--join", help="Share the study with other drivers (PostgreSQL or MySQL, same space and seed).")
+]
 
 
 def trial_resources(cpus: int, gpus: float, memory: float | None, timeout: float | None) -> TrialResources:

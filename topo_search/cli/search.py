@@ -14,6 +14,7 @@ from topo_search.cli.options import (
     DeviceOption,
     DownloadOption,
     GpusOption,
+    JoinOption,
     JsonOption,
     MemoryOption,
     OutOption,
@@ -41,12 +42,13 @@ __all__ = ["evolve", "resume"]
 @app.command()
 def evolve(
     space: SpaceOption = "digits",
-    budget: Annotated[int, typer.Option("--budget", help="Candidates to evaluate.")] = 200,
+    budget: Annotated[int | None, typer.Option("--budget", help="Candidates to evaluate (default: 200).")] = None,
     strategy: Annotated[str | None, typer.Option("--strategy", help="Only this strategy.")] = None,
     seed: SeedOption = 0,
     workers: WorkersOption = None,
     out: OutOption = None,
     storage: StorageOption = None,
+    join: JoinOption = False,
     device: DeviceOption = "auto",
     ray: RayOption = None,
     trial_cpus: CpusOption = 1,
@@ -70,7 +72,17 @@ def evolve(
     from topo_search import api
 
     if dry_run:
-        _dry_run(space, budget, strategy, workers, data_dir, download, overrides or [], start or [], as_json)
+        _dry_run(
+            space,
+            budget or api.DEFAULT_BUDGET,
+            strategy,
+            workers,
+            data_dir,
+            download,
+            overrides or [],
+            start or [],
+            as_json,
+        )
         return
 
     folders: list[Path] = []
@@ -88,6 +100,7 @@ def evolve(
             workers=workers,
             out=out,
             storage=storage,
+            join=join,
             device=device,
             ray=ray,
             resources=trial_resources(trial_cpus, trial_gpus, trial_memory, trial_timeout),
@@ -108,6 +121,7 @@ def resume(
     budget: Annotated[int | None, typer.Option("--budget", help="A larger budget.")] = None,
     workers: WorkersOption = None,
     storage: StorageOption = None,
+    join: JoinOption = False,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda (default: the run's).")] = None,
     ray: RayOption = None,
     trial_cpus: CpusOption = 1,
@@ -142,6 +156,8 @@ def resume(
         show_training(trained, as_json)
         return
     if api.is_finished(folder, budget):
+        # It may have been killed between its last file and its tidying up.
+        api.remove_scratch(folder)
         say(f"run {folder} is finished: nothing to do (a larger --budget extends it)", quiet=quiet)
         if as_json:
             from topo_search.files import read_json
@@ -154,6 +170,7 @@ def resume(
             budget=budget,
             workers=workers,
             storage=storage,
+            join=join,
             device=device,
             ray=ray,
             resources=resources,
@@ -224,7 +241,9 @@ def _show_search(result: SearchResult, as_json: bool) -> None:
             console.print(f"the space holds hardly more than {len(result.trials)} graphs: the search ended early")
         for winner in result.winners:
             mark = f"certified, rho {winner.rho:.6f} a step" if winner.certified else "not certified"
-            console.print(f"winner {winner.rank}: {winner.path}  ({mark})", highlight=False, soft_wrap=True)
+            console.print(
+                f"winner {winner.rank}: {winner.path}  ({mark})", highlight=False, soft_wrap=True, markup=False
+            )
     if not result.winners:
         say("no winner: every training diverged (see the column reason in trials.csv)")
         raise typer.Exit(1)

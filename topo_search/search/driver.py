@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from topo_search.search.decisions import Decisions, Job
 from topo_search.search.evaluate import Request
-from topo_search.search.evaluation_log import EvaluationLog
+from topo_search.search.evaluation_log import Evaluations
 from topo_search.search.executor import Executor
 from topo_search.search.history import History, Trial
 from topo_search.search.pool import Pool
@@ -19,7 +19,9 @@ from topo_search.search.study import SearchStudy
 
 __all__ = ["SearchDriver"]
 
+# The table is written again after so long, and later where it is long: writing it may take this share of the time.
 TABLE_SECONDS = 2.0
+TABLE_SHARE = 0.02
 
 
 class SearchDriver:
@@ -44,7 +46,7 @@ class SearchDriver:
         *,
         seed: int,
         study: SearchStudy,
-        log: EvaluationLog,
+        log: Evaluations,
         executor: Executor,
         folder: RunFolder,
         on_progress: ProgressCallback | None = None,
@@ -60,7 +62,7 @@ class SearchDriver:
             recorded={number: trial.proposal for number, trial in self._stored.items()},
             on_final=self._finalise,
         )
-        self._table_written = 0.0
+        self._table_due = 0.0
         self._budget = 0
         # Counts of final trials, and the few that are not final: a report must not go through all trials.
         self._ended = self._failed = self._noticed = 0
@@ -74,6 +76,7 @@ class SearchDriver:
 
     def run(self, budgets: Sequence[int]) -> None:
         """Run through the budgets, one after the other; each is drained before the next begins."""
+        self.folder.remove_unfinished()
         for budget in budgets:
             self._budget = budget
             self.decisions.extend(budget)
@@ -138,15 +141,23 @@ class SearchDriver:
         if stored is not None:
             self._put(stored)
             return
-        inherits = self.decisions.inherits(trial.number)
-        rungs = range(len(self.space.ladder.rungs) if trial.is_candidate else 1)
-        requests = [self.request(Job(0, trial.number, rung, inherits)) for rung in rungs]
-        trial = replace(trial, attempts=max(1, *(self._log.attempts(request) for request in requests)))
+        trial = replace(trial, attempts=self._attempts(trial))
         self._put(trial)
         self._study.add(trial)
+        # At once, while its descriptors are at hand.
+        self.folder.take(trial, self.space.ladder.rungs)
         self.folder.checkpoint(trial.number).unlink(missing_ok=True)
-        if time.monotonic() - self._table_written > TABLE_SECONDS:
+        if time.monotonic() > self._table_due:
             self.write_tables()
+
+    def _attempts(self, trial: Trial) -> int:
+        """How often an evaluation of a trial was begun, at the rung where that was most often."""
+        request = self.request(Job(0, trial.number, 0, self.decisions.inherits(trial.number)))
+        requests = [request]
+        if trial.is_candidate:
+            # The rungs of a trial differ in nothing else that names what is computed.
+            requests += [replace(request, epochs=epochs) for epochs in self.space.ladder.rungs[1:]]
+        return max(1, *(self._log.attempts(each) for each in requests))
 
     def _put(self, trial: Trial) -> None:
         self.decisions.trials[trial.number] = trial
@@ -159,9 +170,11 @@ class SearchDriver:
 
     def write_tables(self) -> None:
         """Write ``trials.csv`` as things stand."""
+        begin = time.monotonic()
         trials = [trial for _, trial in sorted(self.decisions.trials.items())]
         self.folder.write_trials(trials, self.space.ladder.rungs)
-        self._table_written = time.monotonic()
+        now = time.monotonic()
+        self._table_due = now + max(TABLE_SECONDS, (now - begin) / TABLE_SHARE)
 
     def _report(self) -> None:
         if self._on_progress is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from topo_search.errors import RunFailedError
 from topo_search.search.evaluate import Request
-from topo_search.search.evaluation_log import EvaluationLog
+from topo_search.search.evaluation_log import Evaluations
 from topo_search.search.executor import Executor, Finished
 from topo_search.search.history import Evaluation
 from topo_search.search.retries import Retries
@@ -30,22 +31,26 @@ class _Running:
 class Pool:
     """Evaluations in flight.
 
+    Where the log is shared with other drivers, an evaluation that another one is at takes no slot: its result is
+    waited for, and the evaluation is taken over should its driver die.
+
     Args:
         executor: where they run.
         log: leases and results.
     """
 
-    def __init__(self, executor: Executor, log: EvaluationLog) -> None:
+    def __init__(self, executor: Executor, log: Evaluations) -> None:
         self._executor, self._log = executor, log
         self._running: dict[int, _Running] = {}
+        self._elsewhere: list[_Running] = []
         self._ticket = 0
         self._errors, self._worked = 0, False
         self.evaluated = 0
 
     @property
     def running(self) -> int:
-        """Evaluations in flight."""
-        return len(self._running)
+        """Evaluations in flight, here and at other drivers that share the study."""
+        return len(self._running) + len(self._elsewhere)
 
     @property
     def full(self) -> bool:
@@ -59,35 +64,65 @@ class Pool:
         if known is not None and (request.save_to is None or known.failed or Path(request.save_to).is_dir()):
             done(known)
             return
-        self._start(_Running(request, label, done))
+        entry = _Running(request, label, done)
+        if request.save_to is not None:
+            # Each driver wants the network in its own folder, whoever else trains it.
+            self._start_again(entry)
+        elif self._log.claim(request, label=label):
+            self._start(entry)
+        else:
+            self._elsewhere.append(entry)
 
     def _start(self, entry: _Running) -> None:
-        self._log.start(entry.request, label=entry.label)
         self._ticket += 1
         self._running[self._ticket] = entry
         self._executor.submit(self._ticket, entry.request, memory_factor=entry.retries.memory_factor)
 
+    def _start_again(self, entry: _Running) -> None:
+        self._log.start(entry.request, label=entry.label)
+        self._start(entry)
+
     def wait(self) -> None:
-        """Take in every evaluation that ended, at least one.
+        """Take in every evaluation that ended: at least one, or none where other drivers are only looked after.
 
         Raises:
             RunFailedError: if every evaluation so far failed by a bug.
         """
-        for finished in self._executor.wait():
-            self._take(self._running.pop(finished.ticket), finished)
+        poll = self._log.poll_seconds if self._elsewhere else None
+        if self._running:
+            for finished in self._executor.wait(poll):
+                self._take(self._running.pop(finished.ticket), finished)
+        elif poll is not None:
+            time.sleep(poll)
+        self._look_elsewhere()
+
+    def _look_elsewhere(self) -> None:
+        entries, self._elsewhere = self._elsewhere, []
+        for entry in entries:
+            known = self._log.find(entry.request)
+            if known is not None:
+                entry.done(known)
+                self._watch(known)
+            elif not self.full and self._log.claim(entry.request, label=entry.label):
+                self._start(entry)
+            else:
+                self._elsewhere.append(entry)
 
     def _take(self, entry: _Running, finished: Finished) -> None:
         evaluation = finished.evaluation
         if evaluation is None:
             assert finished.loss is not None
             if entry.retries.again(finished.loss):
-                self._start(entry)
+                self._start_again(entry)
                 return
             evaluation = Evaluation.failure(finished.loss, finished.detail)
         self.evaluated += 1
-        self._log.finish(entry.request, evaluation)
-        entry.done(evaluation)
-        self._watch(evaluation)
+        counted = self._log.finish(entry.request, evaluation)
+        if evaluation.failed and not counted.failed and entry.request.save_to is not None:
+            # Another driver could train it and has its network; this one's folder would lack a winner.
+            raise RunFailedError(f"{entry.label}: the network could not be trained here ({evaluation.reason})")
+        entry.done(counted)
+        self._watch(counted)
 
     def _watch(self, evaluation: Evaluation) -> None:
         if evaluation.reason != "error":

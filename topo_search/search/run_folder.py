@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from topo_search.errors import InputError
 from topo_search.files import write_atomically
 from topo_search.graph import describe
+from topo_search.search.driver_lock import FolderLock
 from topo_search.search.history import Trial
 
 __all__ = ["COMPARISON_COLUMNS", "RunFolder"]
@@ -60,6 +60,14 @@ def _csv(*rows: Sequence[Any]) -> str:
     return buffer.getvalue()
 
 
+def _described(trial: Trial) -> Mapping[str, float]:
+    """Descriptors of a trial: those that its study holds, or anew where it holds no such thing."""
+    known = trial.descriptors
+    if known is not None and all(isinstance(known.get(name), float) for name in _DESCRIPTORS):
+        return known
+    return describe(trial.graph)
+
+
 class RunFolder:
     """Paths of a run, its lock, and the tables in it.
 
@@ -78,7 +86,7 @@ class RunFolder:
         self.trials = path / "trials.csv"
         self.comparison = path / "comparison.csv"
         self.summary = path / "summary.json"
-        self._lock: IO[str] | None = None
+        self._lock: FolderLock | None = None
         # Lines of final trials: the table is written again every few seconds, and only what changed is made anew.
         self._lines: dict[int, str] = {}
 
@@ -93,32 +101,26 @@ class RunFolder:
             self.rungs.mkdir(exist_ok=True)
         except OSError as error:
             raise InputError(f"output folder {self.path} cannot be made: {error.strerror}") from None
+        for file in (self.path / ".lock", self.log, self.journal):
+            # They are written in place: a link in a folder of someone else's making would lead elsewhere.
+            if file.is_symlink():
+                raise InputError(f"{file} is a link: expected a file of the run's own")
         if not os.access(self.path, os.W_OK):
             raise InputError(f"output folder {self.path} cannot be written to: expected a writable folder")
 
-    def lock(self) -> None:
+    def lock(self) -> FolderLock:
         """Keep other drivers off this run; the lock goes with the process, however it ends.
 
         Raises:
             InputError: if another driver holds it.
         """
-        file = (self.path / ".lock").open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read().strip() or "another process"
-            file.close()
-            raise InputError(f"run {self.path} is in use by {owner}: expected one driver at a time") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}\n")
-        file.flush()
-        self._lock = file
+        self._lock = FolderLock(self.path)
+        return self._lock
 
     def unlock(self) -> None:
         """Let the next driver in."""
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     def checkpoint(self, trial: int) -> Path:
@@ -129,21 +131,30 @@ class RunFolder:
         """Where a trial's trained coupling is kept for its children, if they inherit it."""
         return self.path / "couplings" / f"{trial}-{rung}.safetensors"
 
+    def remove_unfinished(self) -> None:
+        """Remove what a killed driver had begun to write; only for who holds the lock."""
+        for file in (self.space, self.trials, self.comparison, self.summary):
+            for left in self.path.glob(f".{file.name}.*.tmp"):
+                left.unlink(missing_ok=True)
+
     def write_trials(self, trials: Iterable[Trial], rungs: Sequence[int]) -> None:
         """Write ``trials.csv``, one row a proposal in order of proposal."""
         lines = [_csv(TRIAL_COLUMNS)]
         for trial in trials:
             line = self._lines.get(trial.number)
-            if line is None:
-                line = _csv(self._trial_row(trial, rungs))
-                if trial.final:
-                    self._lines[trial.number] = line
-            lines.append(line)
+            lines.append(self.take(trial, rungs) if line is None else line)
         write_atomically(self.trials, "".join(lines))
+
+    def take(self, trial: Trial, rungs: Sequence[int]) -> str:
+        """The line of a trial in ``trials.csv``; that of a final trial is kept until it is written."""
+        line = _csv(self._trial_row(trial, rungs))
+        if trial.final:
+            self._lines[trial.number] = line
+        return line
 
     @staticmethod
     def _trial_row(trial: Trial, rungs: Sequence[int]) -> list[Any]:
-        described = describe(trial.graph)
+        described = _described(trial)
         failure = next((result.reason for result in trial.results if result.failed), "")
         return [
             trial.number,

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from topo_search.errors import InputError
+from topo_search.errors import InputError, RunFailedError
 from topo_search.graph import FAMILIES, OPERATORS, ModuleGraph, describe
+from topo_search.search.driver_lock import DriverLock
 from topo_search.search.history import Evaluation, Pretraining, Proposal, Trial
 from topo_search.search.objectives import trial_values
 from topo_search.search.space import SearchSpace
 from topo_search.search.strategies import STARTS, find_strategies, strategy_names
 
-__all__ = ["SearchStudy", "has_study", "open_storage"]
+__all__ = ["SearchStudy"]
 
 _STATES = {"COMPLETE": TrialState.COMPLETE, "FAIL": TrialState.FAIL}
 _STORED = (*_STATES.values(), TrialState.PRUNED)
@@ -30,38 +32,6 @@ _PLOTTED: dict[str, BaseDistribution] = {
     "modularity": FloatDistribution(-1.0, 1.0),
     "hub_share": FloatDistribution(0.0, 1.0),
 }
-
-
-def open_storage(location: str | Path) -> BaseStorage:
-    """The storage of a run: a journal file, or any URL that Optuna takes.
-
-    A last line of the journal that a crash cut short is dropped first: Optuna ignores it when reading but would append
-    to it.
-
-    Raises:
-        InputError: if the storage cannot be opened.
-    """
-    text = str(location)
-    try:
-        if "://" in text:
-            return optuna.storages.get_storage(text)
-        path = Path(location)
-        if path.exists():
-            content = path.read_bytes()
-            complete = content.rfind(b"\n") + 1
-            if complete < len(content):
-                with path.open("r+b") as file:
-                    file.truncate(complete)
-        return JournalStorage(JournalFileBackend(text))
-    except Exception as error:
-        # Optuna and its database drivers raise what they like; all of it means that the location is no storage.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"storage {text.rsplit('@', maxsplit=1)[-1]} cannot be opened: {reason}") from None
-
-
-def has_study(storage: BaseStorage, name: str) -> bool:
-    """Whether a storage holds a study of this name."""
-    return name in optuna.study.get_all_study_names(storage)
 
 
 class SearchStudy:
@@ -76,38 +46,24 @@ class SearchStudy:
         storage: of Optuna.
         name: of the study.
         space: the search space.
+        lock: of this driver, held around each write. Where it is not exclusive, other drivers add trials too, and one
+            that is there is not added again.
 
     Raises:
         InputError: if the study cannot be read, or is not one of this program.
+        RunFailedError: here and from every method that writes: if the database fails or another driver took over.
     """
 
-    def __init__(self, storage: BaseStorage, name: str, *, space: SearchSpace) -> None:
-        self.space = space
+    def __init__(self, storage: BaseStorage, name: str, *, space: SearchSpace, lock: DriverLock | None = None) -> None:
+        self.space, self._lock = space, lock
+        self._numbers: set[int] = set()
+        self._seen = 0
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            self.study = optuna.create_study(
-                storage=storage,
-                study_name=name,
-                directions=[StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in space.search.objectives[1:])],
-                sampler=optuna.samplers.RandomSampler(),
-                load_if_exists=True,
-            )
-            attributes = self.study.user_attrs
-            if not {"labels", "budgets"} <= set(attributes):
-                if self.study.get_trials(deepcopy=False):
-                    raise InputError(
-                        f"study {name!r} in this storage is not one that `evolve` made: give another --out"
-                    )
-                # Optuna wants the same choices in every trial; later versions may know more strategies.
-                used = find_strategies(space.search.strategies)
-                own = [operator for strategy in used.values() for operator in strategy.operators]
-                operators = sorted({*OPERATORS, *FAMILIES, "crossover", STARTS, *own})
-                strategies = sorted({*strategy_names(), STARTS})
-                self.study.set_user_attr("labels", {"strategies": strategies, "operators": operators})
-                self.study.set_user_attr("budgets", [])
-            labels = self.study.user_attrs["labels"]
-        except InputError:
+            with self._writing():
+                self._open(storage, name)
+        except (InputError, RunFailedError, OSError):
             raise
         except Exception as error:
             # The journal and the database drivers raise what they like; all of it means that the study is unreadable.
@@ -116,8 +72,67 @@ class SearchStudy:
         finally:
             # Optuna greets every new study on standard error; a notebook's own setting is put back.
             optuna.logging.set_verbosity(verbosity)
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._lock is None else self._lock.writing()
+
+    def _open(self, storage: BaseStorage, name: str) -> None:
+        """Make or load the study, and the words that its trials may use."""
+        costs = self.space.search.objectives[1:]
+        self.study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            directions=[StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in costs)],
+            sampler=optuna.samplers.RandomSampler(),
+            load_if_exists=True,
+        )
+        if not {"labels", "budgets"} <= set(self.study.user_attrs):
+            if self.study.get_trials(deepcopy=False):
+                raise InputError(f"study {name!r} in this storage is not one that `evolve` made: give another --out")
+            # Optuna wants the same choices in every trial; later versions may know more strategies.
+            used = find_strategies(self.space.search.strategies)
+            own = [operator for strategy in used.values() for operator in strategy.operators]
+            operators = sorted({*OPERATORS, *FAMILIES, "crossover", STARTS, *own})
+            strategies = sorted({*strategy_names(), STARTS})
+            self.study.set_user_attr("labels", {"strategies": strategies, "operators": operators})
+            self.study.set_user_attr("budgets", [])
+        labels: dict[str, Any] = self.study.user_attrs["labels"]
+        if not all(isinstance(label, str) for kind in ("strategies", "operators") for label in labels[kind]):
+            raise TypeError("labels must be text")
+        if not all(type(budget) is int and budget > 0 for budget in self.budgets):
+            raise TypeError("budgets must be integers from 1")
+        # Made here, where whatever they raise means that the study is not ours.
         self._strategies = CategoricalDistribution(labels["strategies"])
         self._operators = CategoricalDistribution(labels["operators"])
+
+    def record_run(self, run: Mapping[str, Any]) -> None:
+        """Record what the run is, so that its folder can be made anew where it is lost; see :func:`recorded_run`.
+
+        A driver that joins others must have the space and the seed that the study was begun with.
+
+        Args:
+            run: the section ``run`` of ``space.yaml``. The storage's URL is left out: the study lies there.
+
+        Raises:
+            InputError: if it joins a run of another space or seed.
+        """
+        # Through JSON, as it will be read: its lists are no tuples.
+        own = json.loads(json.dumps({k: v for k, v in run.items() if k != "storage"}))
+        values = json.loads(self.space.model_dump_json())
+        with self._writing():
+            known = self.study.user_attrs.get("run")
+            if known is None:
+                self.study.set_user_attr("run", {"space": values, "run": own})
+        # One that drives it alone takes the space from its own folder, which a later version may have added to.
+        if known is None or self._lock is None or self._lock.exclusive:
+            return
+        for entry, mine in (("seed", own.get("seed")), *values.items()):
+            theirs = known["run"].get("seed") if entry == "seed" else known["space"].get(entry)
+            if theirs != mine:
+                raise InputError(
+                    f"study {self.study.study_name!r} was begun with another {entry}: expected the space and the seed "
+                    "of its run"
+                )
 
     @property
     def budgets(self) -> list[int]:
@@ -126,12 +141,36 @@ class SearchStudy:
 
     def add_budget(self, budget: int) -> None:
         """Record a budget before it is begun."""
-        self.study.set_user_attr("budgets", [*self.budgets, budget])
+        with self._writing():
+            self.study.set_user_attr("budgets", [*self.budgets, budget])
+
+    def join_budget(self, budget: int | None, *, default: int) -> int:
+        """The budget of a study that several drivers share: that of the first one.
+
+        Args:
+            budget: wanted, or ``None`` for that of the study.
+            default: of a new study where none is wanted.
+
+        Raises:
+            InputError: if more is wanted than the study's: who extends it must drive it alone.
+        """
+        with self._writing():
+            budgets = self.budgets
+            if not budgets:
+                self.study.set_user_attr("budgets", [default if budget is None else budget])
+                return default if budget is None else budget
+        if budget is not None and budget > budgets[-1]:
+            raise InputError(
+                f"budget {budget} is above the study's {budgets[-1]}: expected at most that of a driver that joins; "
+                "extend it with resume, without --join"
+            )
+        return budgets[-1]
 
     def record_agreement(self, agreement: list[dict[str, Any]]) -> None:
         """Record how well the rungs ranked the candidates, where that is news."""
         if self.study.user_attrs.get("rank_agreement") != agreement:
-            self.study.set_user_attr("rank_agreement", agreement)
+            with self._writing():
+                self.study.set_user_attr("rank_agreement", agreement)
 
     def _values(self, trial: Trial) -> list[float] | None:
         """Values as Optuna wants them: accuracy, and costs that are to be small."""
@@ -141,7 +180,24 @@ class SearchStudy:
         return [accuracy, *(-gain for gain in gains)]
 
     def add(self, trial: Trial) -> None:
-        """Store a final trial: one write, whole or not at all."""
+        """Store a final trial: one write, whole or not at all.
+
+        Raises:
+            OSError: if the journal's disk is full or cannot be written to.
+        """
+        entry = self._stored_form(trial)
+        with self._writing():
+            if self._lock is None or self._lock.exclusive or trial.number not in self._stored_numbers():
+                self.study.add_trial(entry)
+
+    def _stored_numbers(self) -> set[int]:
+        """Proposals whose trials are stored, by whatever driver."""
+        stored = self.study.get_trials(deepcopy=False)
+        self._numbers.update(int(trial.user_attrs["number"]) for trial in stored[self._seen :])
+        self._seen = len(stored)
+        return self._numbers
+
+    def _stored_form(self, trial: Trial) -> FrozenTrial:
         described = describe(trial.graph)
         edges = trial.graph.n_edges
         params: dict[str, Any] = {
@@ -160,26 +216,24 @@ class SearchStudy:
         rungs = self.space.ladder.rungs
         plan = trial.proposal.pretraining
         failure = next((result for result in trial.results if result.failed), None)
-        self.study.add_trial(
-            create_trial(
-                state=_STATES[trial.state] if trial.is_candidate or trial.failed else TrialState.PRUNED,
-                values=self._values(trial),
-                params=params,
-                distributions=distributions,
-                intermediate_values={rungs[i]: r.score for i, r in enumerate(trial.results) if not r.failed},
-                user_attrs={
-                    "number": trial.number,
-                    "graph": trial.graph.to_json(),
-                    "graph_key": trial.graph.key,
-                    "isomorphism_key": trial.graph.isomorphism_key,
-                    "parents": list(trial.proposal.parents),
-                    "pretraining": None if plan is None else asdict(plan),
-                    "attempts": trial.attempts,
-                    "results": [asdict(result) for result in trial.results],
-                    "descriptors": described,
-                    **({} if failure is None else {"reason": failure.reason}),
-                },
-            )
+        return create_trial(
+            state=_STATES[trial.state] if trial.is_candidate or trial.failed else TrialState.PRUNED,
+            values=self._values(trial),
+            params=params,
+            distributions=distributions,
+            intermediate_values={rungs[i]: r.score for i, r in enumerate(trial.results) if not r.failed},
+            user_attrs={
+                "number": trial.number,
+                "graph": trial.graph.to_json(),
+                "graph_key": trial.graph.key,
+                "isomorphism_key": trial.graph.isomorphism_key,
+                "parents": list(trial.proposal.parents),
+                "pretraining": None if plan is None else asdict(plan),
+                "attempts": trial.attempts,
+                "results": [asdict(result) for result in trial.results],
+                "descriptors": described,
+                **({} if failure is None else {"reason": failure.reason}),
+            },
         )
 
     def trials(self) -> dict[int, Trial]:
@@ -202,9 +256,19 @@ class SearchStudy:
                     None if attributes["pretraining"] is None else Pretraining(**attributes["pretraining"]),
                 )
                 results = tuple(Evaluation.from_dict(result) for result in attributes["results"])
-                number = int(attributes["number"])
-                found[number] = Trial(number, proposal, results, final=True, attempts=int(attributes["attempts"]))
-            except (KeyError, TypeError, ValueError) as error:
+                number, descriptors = attributes["number"], attributes["descriptors"]
+                numbers = (number, attributes["attempts"] - 1, *proposal.parents)
+                if not all(type(value) is int and value >= 0 for value in numbers):
+                    raise ValueError("number, attempts and parents must be integers from 0")
+                found[number] = Trial(
+                    number,
+                    proposal,
+                    results,
+                    final=True,
+                    attempts=int(attributes["attempts"]),
+                    descriptors=descriptors if isinstance(descriptors, dict) else None,
+                )
+            except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
                 raise InputError(
                     f"trial {stored.number} of study {self.study.study_name!r} is corrupt: {error}"
                 ) from None
