@@ -1,7 +1,7 @@
 import pytest
 from support.tiny import tiny_space
 
-from topo_search.config import apply_overrides, load_space, shipped_spaces, space_to_yaml
+from topo_search.config import apply_overrides, load_space, parse_run, shipped_spaces, space_to_yaml
 from topo_search.errors import InputError
 
 MINIMAL = """
@@ -138,3 +138,64 @@ def test_overrides_leave_the_values_as_they_were():
     values = {"training": {"epochs": 3}}
     apply_overrides(values, ["training.epochs=9"])
     assert values == {"training": {"epochs": 3}}
+
+
+# Each of these ended in a traceback of PyYAML or of the JSON encoder, was taken for something else, or took minutes.
+NO_SPACES = {
+    "a date that is none": "name: !!timestamp x",
+    "an integer without digits": "name: !!int ''",
+    "a boolean that is none": "name: !!bool x",
+    "a set": "name: !!set {a, b}",
+    "bytes": "name: !!binary aGk=",
+    "a month 13": "name: 2020-13-45",
+    "thousands of digits": "name: 0x" + "f" * 5000,
+    "the same key as text and as number": "{1: a, '1': b}",
+    "a list as key": "{[a, b]: c}",
+    "many keys": "{" + ", ".join(f"k{index}" for index in range(60_000)) + "}",
+    "lists in lists": "name: " + "[" * 300 + "]" * 300,
+    "infinity": MINIMAL + "training: {clip_norm: .inf}",
+    "infinity as text": MINIMAL + "training: {clip_norm: 1e999}",
+}
+
+
+@pytest.mark.parametrize("case", NO_SPACES)
+def test_what_yaml_can_say_beside_plain_values_is_refused(tmp_path, case):
+    path = write(tmp_path, NO_SPACES[case])
+    with pytest.raises(InputError, match=r"space\.yaml"):
+        load_space(path)
+
+
+@pytest.mark.parametrize("value", ["2020-13-45", "9" * 4400, "!!timestamp x", "[" * 300])
+def test_an_override_that_is_no_plain_value_is_refused(value):
+    with pytest.raises(InputError, match="epochs"):
+        load_space(overrides=[f"training.epochs={value}"])
+
+
+RUN = {"seed": 3, "budget": 20, "study": "small-1", "storage": None, "versions": {"python": "3"}}
+
+
+def test_the_section_of_a_run_is_read_as_it_stands():
+    assert parse_run({"name": "small", "run": RUN}, "space.yaml") == RUN
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"budget": "20"}, "run.budget"),
+        ({"budget": 0}, "run.budget"),
+        ({"seed": True}, "run.seed"),
+        ({"seed": None}, "run.seed"),
+        ({"study": ""}, "run.study"),
+        ({"storage": 3}, "run.storage"),
+        ({"data_dir": ["/"]}, "run.data_dir"),
+    ],
+)
+def test_a_section_of_a_run_that_nothing_can_go_on_from_is_refused(changes, place):
+    with pytest.raises(InputError, match=place):
+        parse_run({"run": {**RUN, **changes}}, "space.yaml")
+
+
+@pytest.mark.parametrize("run", [None, [], "x"])
+def test_a_space_without_a_section_of_a_run_is_no_run(run):
+    with pytest.raises(InputError, match="no section run"):
+        parse_run({"run": run}, "space.yaml")

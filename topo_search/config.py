@@ -4,40 +4,86 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from topo_search.errors import InputError
 from topo_search.files import read_bytes
 from topo_search.search.space import SearchSpace
 
-__all__ = ["apply_overrides", "load_space", "parse_space", "shipped_spaces", "space_to_yaml"]
+__all__ = ["apply_overrides", "load_space", "parse_run", "parse_space", "shipped_spaces", "space_to_yaml"]
 
 DEFAULT_SPACE = "digits"
 RUN_KEY = "run"
 MAX_BYTES = 1 << 20
+# Reading takes up to 0.1 ms a value.
+MAX_VALUES = 50_000
+# A space has eight levels at most.
+MAX_DEPTH = 40
+
+
+class _RunSection(BaseModel):
+    """What a run's space.yaml says of the run; entries of later versions are passed over."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    seed: int = Field(ge=0)
+    budget: int = Field(ge=1)
+    study: str = Field(min_length=1, max_length=255)
+    storage: str | None = None
+    device: str | None = None
+    engine: str | None = None
+    data_dir: str | None = None
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML in which a repeated key is an error and an anchor may not be expanded without end."""
+    """Safe YAML of plain values: no tag, no alias, no date, no key that is a collection or stands twice."""
+
+    # A copy, since the class above shares its own with every other reader of YAML in the process.
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._values = self._depth = 0
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "expected a name as key", key_node.start_mark)
+            key = self.construct_object(key_node)
+            # As JSON has it, where 1 and "1" are one key.
+            name = key if isinstance(key, str) else json.dumps(key)
+            if name in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+            seen.add(name)
         return super().construct_mapping(node, deep=deep)
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.events.AliasEvent):
-            mark = self.get_mark()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark: Any = event.start_mark
+        if isinstance(event, yaml.events.AliasEvent):
             raise yaml.constructor.ConstructorError(None, None, "aliases are not used here", mark)
-        return super().compose_node(parent, index)
+        if event.tag is not None:
+            raise yaml.constructor.ConstructorError(None, None, "tags are not used here", mark)
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise yaml.constructor.ConstructorError(None, None, f"more than {MAX_VALUES} values", mark)
+        if self._depth == MAX_DEPTH:
+            raise yaml.constructor.ConstructorError(None, None, f"more than {MAX_DEPTH} levels", mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 def _spaces_folders() -> list[Path]:
@@ -55,16 +101,26 @@ def shipped_spaces() -> dict[str, Path]:
     return found
 
 
+def _plain_values(text: str) -> Any:
+    """What YAML stands for, in JSON's types.
+
+    Raises:
+        yaml.YAMLError: if it is not YAML, or more of it than a space can need.
+        ValueError: if a number has thousands of digits.
+    """
+    return json.loads(json.dumps(yaml.load(text, Loader=_StrictLoader)))
+
+
 def _read_yaml(content: bytes, where: str) -> dict[str, Any]:
     if len(content) > MAX_BYTES:
         raise InputError(f"{where}: expected at most {MAX_BYTES} bytes of YAML, got {len(content)}")
     try:
-        value = yaml.load(content.decode(), Loader=_StrictLoader)
+        value = _plain_values(content.decode())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark is not None else ""
         raise InputError(f"{where}{line}: not YAML: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{where}: not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(value, dict):
         raise InputError(f"{where}: expected a mapping of entries such as name and task, got {type(value).__name__}")
@@ -113,6 +169,16 @@ def _describe(error: Any) -> str:
     return f"{where}: {message[0].lower()}{message[1:]}, got {given}"
 
 
+def _plain_leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Values that are no containers, each with its place."""
+    if isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _plain_leaves(item, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, value
+
+
 def parse_space(values: dict[str, Any], *, where: str) -> SearchSpace:
     """A validated space from plain values.
 
@@ -124,13 +190,38 @@ def parse_space(values: dict[str, Any], *, where: str) -> SearchSpace:
         InputError: in one line, for the first entry that is wrong; how many more there are is said.
     """
     try:
-        return SearchSpace.model_validate({key: value for key, value in values.items() if key != RUN_KEY})
+        space = SearchSpace.model_validate({key: value for key, value in values.items() if key != RUN_KEY})
     except ValidationError as error:
         problems = error.errors(include_url=False)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise InputError(f"{where}: {_describe(problems[0])}{more}") from None
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+    for place, value in _plain_leaves(space.model_dump()):
+        if isinstance(value, float) and not math.isfinite(value):
+            # Written to space.yaml it would be read as another value.
+            raise InputError(f"{where}: {place}: expected a finite number, got {value}")
+    return space
+
+
+def parse_run(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The section ``run`` of a resolved space, as it stands there, checked.
+
+    Args:
+        values: entries of the space.
+        where: file or place, for messages.
+
+    Raises:
+        InputError: if there is none, or an entry that a search goes on from is missing or of another type.
+    """
+    run = values.get(RUN_KEY)
+    if not isinstance(run, dict):
+        raise InputError(f"{where}: it has no section run: expected the space.yaml that evolve left behind")
+    try:
+        _RunSection.model_validate(run)
+    except ValidationError as error:
+        raise InputError(f"{where}: {RUN_KEY}.{_describe(error.errors(include_url=False)[0])}") from None
+    return run
 
 
 def _leaves(models: Sequence[type[BaseModel]], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -176,8 +267,8 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
             raise InputError(f"--set {override}: expected key=value, for example training.batch_size=32")
         place = _resolve_key(key.strip())
         try:
-            value = yaml.load(text, Loader=_StrictLoader)
-        except yaml.YAMLError:
+            value = _plain_values(text)
+        except (yaml.YAMLError, ValueError):
             raise InputError(f"--set {override}: expected a YAML value, got {text!r}") from None
         target: Any = result
         for part in place[:-1]:

@@ -131,11 +131,20 @@ def test_grid_positions():
     assert grid_positions(12).max(axis=0).tolist() == [3, 2]
 
 
+def test_a_description_is_the_callers_and_leaves_nothing_with_the_graph():
+    graph = ModuleGraph([Area(4)] * 3, [(0, 1)])
+    first = describe(graph)
+    first["edges"] = 9.0
+    assert describe(graph)["edges"] == 1
+    assert "graph" not in vars(graph), "a networkx graph for each of 10,000 trials is 70 MB"
+
+
 def test_describing_a_trial_costs_little():
     graph = ModuleGraph([Area(32)] * 12, nx.gnm_random_graph(12, 13, seed=1).edges())
     describe(graph)
     start = time.process_time()
-    for _ in range(50):
-        describe(graph)
+    for first in range(1, 11):
+        # Another graph each time: what is known is not computed again.
+        describe(graph.with_edges(graph.edges[first:]))
     # 0.6 ms each when measured; room for slow machines.
-    assert (time.process_time() - start) / 50 < 0.01
+    assert (time.process_time() - start) / 10 < 0.01

@@ -218,3 +218,16 @@ def test_bad_files_name_the_path(tmp_path):
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(GraphError, match=r"bad\.json: graph JSON must have exactly the keys"):
         ModuleGraph.load(tmp_path / "bad.json")
+
+
+def test_graphml_with_elements_far_inside_one_another_is_refused():
+    text = GRAPH.to_graphml().replace("<graph ", "<x>" * 100 + "</x>" * 100 + "<graph ", 1)
+    with pytest.raises(GraphError, match="64 deep"):
+        ModuleGraph.from_graphml(text)
+
+
+def test_names_in_graphml_cannot_write_to_a_terminal():
+    text = GRAPH.to_graphml().replace('key="d0"', 'key="&#x9b;2J&#x202e;"', 1)
+    with pytest.raises(GraphError) as caught:
+        ModuleGraph.from_graphml(text)
+    assert str(caught.value).isprintable()

@@ -254,7 +254,7 @@ EDITS = {
     "another shape": ("readout_bias", lambda b: torch.cat([b, b]), "expected readout_bias of floats (2,)"),
     "one axis less": ("coupling", lambda b: b.reshape(-1), "expected coupling"),
     "integers": ("input_bias", lambda b: b.int(), "expected input_bias of floats"),
-    "other precision": ("area_weights", lambda w: w.double() * 1.0000001, "changed after"),
+    "other precision": ("area_weights", lambda w: w.double() * 1.0000001, "got torch.float64"),
 }
 
 
@@ -611,3 +611,47 @@ def test_any_flipped_bit_of_the_coupling_is_refused_even_with_a_new_digest(saved
         for _ in range(60):
             flip(saved, content, places[int(rng.integers(len(places)))], 1 << int(rng.integers(8)), rewrite=True)
             assert refusal(saved)
+
+
+def _resigned(folder, tensors=None, **claims):
+    """The folder's files with other tensors or claims, and the digests that go with them."""
+    record = json.loads((folder / "certificate.json").read_text())
+    if tensors is not None:
+        save_file(tensors, folder / "model.safetensors")
+        record["model_sha256"] = sha256((folder / "model.safetensors").read_bytes())
+    (folder / "certificate.json").write_text(json.dumps({**record, **claims}))
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64, torch.float8_e4m3fn])
+def test_a_tensor_of_another_type_than_the_others_is_refused(kind, tmp_path):
+    save(tmp_path, tiny_network())
+    tensors = load_file(tmp_path / "model.safetensors")
+    _resigned(tmp_path, {**tensors, "input_bias": tensors["input_bias"].to(kind)})
+    for read in (judge_saved, load_network):
+        with pytest.raises(InputError, match="input_bias"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("claim", [10**400, True, "0.9", None, [0.9]])
+@pytest.mark.parametrize("name", ["rho", "rate"])
+def test_a_claim_that_is_no_number_is_refused(name, claim, tmp_path):
+    save(tmp_path, tiny_network())
+    _resigned(tmp_path, **{name: claim})
+    with pytest.raises(InputError, match=f"claims {name} no number"):
+        judge_saved(tmp_path)
+
+
+def test_multipliers_beyond_any_float_confirm_nothing(tmp_path):
+    certificate = save(tmp_path, tiny_network())
+    count = len(json.loads((tmp_path / "certificate.json").read_text())["multipliers"])
+    _resigned(tmp_path, rho=certificate.rho + 1e-4, multipliers=[10**400] * count)
+    with pytest.raises(InputError, match="claims rho"):
+        judge_saved(tmp_path)
+
+
+def test_areas_of_millions_of_units_are_refused_before_anything_is_made_for_them(tmp_path):
+    save(tmp_path, tiny_network())
+    areas = [Area(1_048_576, is_input=True), *[Area(1_048_576)] * 4000, Area(1_048_576, is_output=True)]
+    ModuleGraph(areas, []).save(tmp_path / "graph.json")
+    with pytest.raises(InputError, match="area_weights"):
+        judge_saved(tmp_path)

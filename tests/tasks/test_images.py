@@ -13,6 +13,7 @@ from PIL import Image
 
 from topo_search.errors import InputError
 from topo_search.tasks import TaskConfig, load_task
+from topo_search.tasks.idx import read_idx
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -339,3 +340,14 @@ def test_real_cifar10_whole(real_data):
     assert (len(task.train), len(task.validation), len(task.test())) == (40000, 10000, 10000)
     mean = task.test().inputs.double().mean((0, 1, 2)) / 255
     np.testing.assert_allclose(mean, (0.4941, 0.4851, 0.4504), atol=5e-5)
+
+
+def test_a_small_compressed_file_that_unpacks_to_much_is_refused_before_it_does(tmp_path):
+    header = struct.pack(">4B3I", 0, 0, 8, 3, 5, 4, 4)
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(header + bytes(50 << 20)))
+    with pytest.raises(InputError, match="bytes after its end: expected 96 bytes for 5 entries, got 97"):
+        read_idx(path, shape=(4, 4))
+    path.write_bytes(gzip.compress(struct.pack(">4B3I", 0, 0, 8, 3, 2**32 - 1, 4, 4)))
+    with pytest.raises(InputError, match="truncated IDX file"):
+        read_idx(path, shape=(4, 4))

@@ -11,6 +11,7 @@ from support.tiny import tiny_graph, tiny_network, tiny_task
 
 from topo_search.errors import InputError
 from topo_search.training import Trainer, TrainingConfig, restore_checkpoint, save_checkpoint, train
+from topo_search.training.checkpoint import read_tensors, write_tensors
 
 TASK = tiny_task()
 CONFIG = TrainingConfig(epochs=5, batch_size=16, learning_rate=0.02, weight_decay=1e-3)
@@ -310,3 +311,66 @@ def test_checkpoints_are_written_as_time_goes_by(seconds, writings, tmp_path, mo
     options = {"epochs": 5, "seed": 0, "checkpoint": tmp_path / "c", "checkpoint_seconds": seconds}
     train(tiny_network(), TASK, CONFIG, **options)
     assert len(written) == writings
+
+
+def _rewritten(path, change):
+    """The file with another header of safetensors; its tensors' bytes stay."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    change(header)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
+
+
+def _saved(path):
+    trainer = make_trainer()
+    trainer.train_epoch()
+    save_checkpoint(path, trainer, identity="x")
+    return trainer
+
+
+@pytest.mark.parametrize(
+    "change", [{"dtype": "I32"}, {"shape": [1]}], ids=["the same bytes as integers", "another shape"]
+)
+@pytest.mark.parametrize("name", ["first_moment.readout_bias", "step.readout_bias"])
+def test_the_digest_holds_for_types_and_shapes_too(name, change, tmp_path):
+    path = tmp_path / "checkpoint"
+    _saved(path)
+    if "shape" in change and not name.startswith("step"):
+        change = {"shape": [1, 2]}
+    _rewritten(path, lambda header: header[name].update(change))
+    trainer = make_trainer()
+    before = state(trainer.network)
+    with pytest.raises(InputError, match="digest"):
+        restore_checkpoint(path, trainer, identity="x")
+    assert same(before, state(trainer.network))
+
+
+HEADERS = {
+    "no identity": lambda header: header.pop("identity"),
+    "records that are no list": lambda header: header.update(records=3),
+    "a record without a loss": lambda header: header["records"][0].pop("loss"),
+    "an epoch left out": lambda header: header["records"][0].update(epoch=2),
+    "a best epoch that is none": lambda header: header.update(best_epoch=9),
+    "an unknown entry": lambda header: header.update(more=1),
+}
+
+
+@pytest.mark.parametrize("case", HEADERS)
+def test_a_header_that_no_training_wrote_is_refused(case, tmp_path):
+    path = tmp_path / "checkpoint"
+    _saved(path)
+    tensors, header = read_tensors(path, "checkpoint", expected="topo_search.checkpoint/1")
+    HEADERS[case](header)
+    write_tensors(path, tensors, header)
+    with pytest.raises(InputError, match="corrupt"):
+        restore_checkpoint(path, make_trainer(), identity="x")
+
+
+def test_a_header_of_lists_in_lists_is_refused(tmp_path):
+    path = tmp_path / "checkpoint"
+    _saved(path)
+    _rewritten(path, lambda header: header["__metadata__"].update(header="[" * 100_000))
+    with pytest.raises(InputError, match="corrupt"):
+        restore_checkpoint(path, make_trainer(), identity="x")

@@ -35,6 +35,9 @@ def as_integer(value: Any, name: str, *, low: int, high: int | None = None) -> i
     Raises:
         GraphError: If the value is no integer or lies outside the range.
     """
+    # The quick way for what nearly always comes; a search asks hundreds of times a trial.
+    if type(value) is int and low <= value and (high is None or value <= high):
+        return value
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not is_integer or value < low or (high is not None and value > high):
         expected = f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}"

@@ -77,7 +77,7 @@ class GraphConstraints:
         """
         areas = tuple(areas)
         forbidden: set[Edge] = set()
-        for roles in forbidden_roles:
+        for roles in dict.fromkeys(forbidden_roles):
             if isinstance(roles, str) or len(roles) != 2 or any(role not in ROLES for role in roles):
                 raise GraphError(f"forbidden_roles must hold pairs of {', '.join(ROLES)}, got {str(roles)[:80]!r}")
             first, second = roles

@@ -46,13 +46,28 @@ def describe(graph: ModuleGraph, *, positions: ArrayLike | None = None) -> dict[
     Raises:
         GraphError: If the positions are not ``(p, d)`` finite numbers.
     """
+    if positions is None:
+        # A finished trial is described for the study, then for the table; the caller may change what it is given.
+        return dict(_described_on_grid(graph))
+    return _described(graph, positions)
+
+
+@lru_cache(maxsize=16)
+def _described_on_grid(graph: ModuleGraph) -> Mapping[str, float]:
+    return MappingProxyType(_described(graph, None))
+
+
+def _described(graph: ModuleGraph, positions: ArrayLike | None) -> dict[str, float]:
     count = graph.n_areas
+    # Not the graph's own, which it would keep: a networkx graph takes ten times the memory of what it says.
+    network: nx.Graph[int] = nx.empty_graph(count)
+    network.add_edges_from(graph.edges)
     adjacency = graph.adjacency().astype(np.float64)
     degrees = adjacency.sum(axis=0)
     distances = area_distances(count, positions)
-    paths = _input_output_paths(graph)
+    paths = _input_output_paths(graph, network)
     laplacian = np.linalg.eigvalsh(np.diag(degrees) - adjacency)
-    components = nx.number_connected_components(graph.graph)
+    components = nx.number_connected_components(network)
     return {
         "edges": float(graph.n_edges),
         "density": graph.n_edges / max(1, count * (count - 1) // 2),
@@ -60,10 +75,10 @@ def describe(graph: ModuleGraph, *, positions: ArrayLike | None = None) -> dict[
         "degree_std": float(degrees.std()),
         "max_degree": float(degrees.max()),
         "hub_share": float(degrees.max()) / max(1, graph.n_edges),
-        "modularity": _modularity(graph),
+        "modularity": _modularity(network),
         # Rounding leaves numbers like 1e-16, of either sign, where the graph is in several pieces.
         "algebraic_connectivity": float(laplacian[1]) if components == 1 and count > 1 else 0.0,
-        "clustering": float(nx.average_clustering(graph.graph)),
+        "clustering": float(nx.average_clustering(network)),
         "input_output_path": sum(paths) / len(paths) if paths else 0.0,
         "spectral_radius": float(np.abs(np.linalg.eigvalsh(adjacency)).max()),
         "cycles": float(graph.n_edges - count + components),
@@ -98,16 +113,16 @@ def _stars(constraints: GraphConstraints) -> Mapping[int, int]:
     return MappingProxyType(valid or {hub: len(edges) for hub, edges in of.items()})
 
 
-def _modularity(graph: ModuleGraph) -> float:
-    if not graph.n_edges:
+def _modularity(network: nx.Graph[int]) -> float:
+    if not network.number_of_edges():
         return 0.0
-    communities = nx.community.louvain_communities(graph.graph, seed=0)
-    return float(nx.community.modularity(graph.graph, communities))
+    communities = nx.community.louvain_communities(network, seed=0)
+    return float(nx.community.modularity(network, communities))
 
 
-def _input_output_paths(graph: ModuleGraph) -> list[int]:
+def _input_output_paths(graph: ModuleGraph, network: nx.Graph[int]) -> list[int]:
     lengths: list[int] = []
     for start in graph.input_areas:
-        reached = nx.single_source_shortest_path_length(graph.graph, start)
+        reached = nx.single_source_shortest_path_length(network, start)
         lengths += [reached[end] for end in graph.output_areas if end in reached]
     return lengths

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 import networkx as nx
 
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 _FORMAT = "topo_search.graph/1"
+# GraphML needs four levels; what is far deeper takes seconds a megabyte.
+_MAX_DEPTH = 64
 _SUFFIXES = (".json", ".graphml")
 _Parts = tuple[list[Area], list[Edge]]
 
@@ -110,12 +113,14 @@ def parse_graphml(text: str) -> _Parts:
     if re.search(r"<!\s*(doctype|entity)", text, flags=re.IGNORECASE):
         raise GraphError("GraphML with a document type or entities is refused")
     try:
-        tags = [element.tag.rpartition("}")[2] for element in ElementTree.fromstring(text).iter()]
+        tags = _tags(text)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             graph: nx.Graph[str] = nx.parse_graphml(text, node_type=str, force_multigraph=True)
-    except (ElementTree.ParseError, nx.NetworkXException) as error:
+    except (expat.ExpatError, ElementTree.ParseError, nx.NetworkXException) as error:
         raise GraphError(f"GraphML cannot be read: {_line(error)}") from error
+    except GraphError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise GraphError(f"GraphML cannot be read: {type(error).__name__} {_line(error)}") from error
     if tags.count("graph") != 1:
@@ -137,6 +142,29 @@ def parse_graphml(text: str) -> _Parts:
         return parse_networkx(nx.relabel_nodes(simple, {node: int(node) for node in simple}))
     except GraphError as error:
         raise GraphError(f"GraphML: {error}") from error
+
+
+def _tags(text: str) -> list[str]:
+    """The name of every element, without its namespace."""
+    tags: list[str] = []
+    depth = 0
+
+    def start(name: str, _: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise GraphError(f"GraphML must not have elements more than {_MAX_DEPTH} deep in one another")
+        tags.append(name.rpartition("}")[2])
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser = expat.ParserCreate(namespace_separator="}")
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.Parse(text, True)
+    return tags
 
 
 def checked_suffix(path: str | Path) -> str:
@@ -214,4 +242,5 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]
+    # Names in a file may hold what a terminal obeys.
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split()))[:160]

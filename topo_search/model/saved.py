@@ -57,6 +57,7 @@ FORMAT = "topo_search.certificate/1"
 DENSE_METRIC = ("symmetric", "product")
 # Parameters from which a coupling is made, stored beside what they make.
 TRAINED_BEHIND = ("symmetric", "nonlinear_forward", "nonlinear_backward")
+STORED_TYPES = (torch.float32, torch.float64)
 # Recorded and recomputed claims are float64 of the same weights, and may differ by the linear algebra library alone: by
 # rounding, or, where an optimiser found them, by where it stopped.
 CLAIMS = {"rate": 1e-3, "rho": 1e-6, "area_norm": 1e-6}
@@ -107,8 +108,18 @@ class _SavedFiles:
         order, expected = self.record.get("edge_order", ""), EDGE_ORDER if rule == "edge_cayley" else ""
         if order != expected:
             raise InputError(f"certificate at {path} has edge_order {order!r}: expected {expected!r} for {rule}")
+        self._check_size()
         check_areas(self.graph, self.network.config)
         self._check_tensors()
+
+    def _check_size(self) -> None:
+        """Sizes of areas are text: what they ask for is made only where the weights are as large."""
+        units, weights = self.graph.n_units, self.tensors.get("area_weights")
+        if weights is not None and tuple(weights.shape) != (units, units):
+            raise InputError(
+                f"model at {self.path} cannot be judged: expected area_weights of floats {(units, units)}, "
+                f"got {weights.dtype} {tuple(weights.shape)}"
+            )
 
     def _check_tensors(self) -> None:
         units, readers = self.graph.n_units, sum(self.graph.sizes[area] for area in self.graph.output_areas)
@@ -128,7 +139,8 @@ class _SavedFiles:
             raise InputError(f"model at {self.path} cannot be judged: missing or unknown tensors {odd}")
         for name, shape in expected.items():
             tensor = self.tensors[name]
-            if tuple(tensor.shape) != shape or not tensor.is_floating_point():
+            kind = torch.float64 if name == "speeds" else self.tensors["metric"].dtype
+            if tuple(tensor.shape) != shape or tensor.dtype != kind or kind not in STORED_TYPES:
                 raise InputError(
                     f"model at {self.path} cannot be judged: expected {name} of floats {shape}, "
                     f"got {tensor.dtype} {tuple(tensor.shape)}"
@@ -192,16 +204,26 @@ class _SavedFiles:
 
     def confirms(self, rho: float) -> bool:
         """Whether the recorded multipliers confirm a recorded factor, whatever others a new search finds."""
-        multipliers, scales = (self.record.get(name) for name in ("multipliers", "scales"))
-        if not 0 < rho < 1 or not isinstance(multipliers, list) or not isinstance(scales, list):
-            return False
-        if not all(isinstance(number, int | float) for number in (*multipliers, *scales)):
+        multipliers, scales = (_numbers(self.record.get(name)) for name in ("multipliers", "scales"))
+        if not 0 < rho < 1 or multipliers is None or scales is None:
             return False
         return factor_is_confirmed(self.matrices(), rho, multipliers, scales)
 
     def _matrix(self, name: str) -> NDArray[np.float64] | None:
         tensor = self.tensors.get(name)
         return None if tensor is None else tensor.double().numpy()
+
+
+def _number(value: Any) -> float | None:
+    """A number of a record, if it is one that fits a float: JSON knows longer ones."""
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+    return float(value) if fits else None
+
+
+def _numbers(values: Any) -> list[float] | None:
+    """A list of such numbers."""
+    numbers = [_number(value) for value in values] if isinstance(values, list) else [None]
+    return None if None in numbers else [number for number in numbers if number is not None]
 
 
 def _tensor_digest(tensor: Tensor) -> str:
@@ -299,12 +321,13 @@ def judge_saved(path: str | Path) -> Certificate:
         names = ", ".join(sorted(changed))
         raise InputError(f"digest mismatch at {files.path}: {names} changed after the network was certified")
     for claim, tolerance in CLAIMS.items():
-        stored, actual = files.record.get(claim), getattr(certificate, claim)
-        if isinstance(stored, int | float) and math.isclose(stored, actual, abs_tol=tolerance):
+        stored, actual = _number(files.record.get(claim)), getattr(certificate, claim)
+        if stored is not None and math.isclose(stored, actual, abs_tol=tolerance):
             continue
-        if claim == "rho" and isinstance(stored, int | float) and files.confirms(stored):
+        if claim == "rho" and stored is not None and files.confirms(stored):
             continue
-        raise InputError(f"certificate at {files.path} claims {claim} {stored}: its weights give {actual:.9g}")
+        shown = "no number" if stored is None else stored
+        raise InputError(f"certificate at {files.path} claims {claim} {shown}: its weights give {actual:.9g}")
     return certificate
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -109,14 +110,39 @@ class Evaluation:
         """From plain values, as :func:`dataclasses.asdict` makes them.
 
         Raises:
-            TypeError: if an entry is missing or unknown.
+            KeyError: if an entry is missing.
+            TypeError: if an entry is missing, unknown or of another type.
+            ValueError: if a number is not finite, or a score no share.
         """
+        if not isinstance(values, dict) or not isinstance(values.get("edge_scores"), dict | None):
+            raise TypeError("an evaluation and its edge_scores must be objects")
         read = {**values, "curve": tuple(values["curve"]), "losses": tuple(values["losses"])}
         if read.get("edge_scores") is not None:
             read["edge_scores"] = {name: tuple(scores) for name, scores in read["edge_scores"].items()}
         if read.get("final_edges") is not None:
             read["final_edges"] = tuple((int(i), int(j)) for i, j in read["final_edges"])
-        return cls(**read)
+        result = cls(**read)
+        result._check()
+        return result
+
+    def _check(self) -> None:
+        """Raise TypeError or ValueError for what no training gives."""
+        tests = () if self.test_accuracy is None else (self.test_accuracy,)
+        others = (self.seconds, *(() if self.rho is None else (self.rho,)))
+        scores = [score for row in (self.edge_scores or {}).values() for score in row]
+        for value in (self.score, *self.curve, *tests, *self.losses, *others, *scores):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
+                raise ValueError(f"expected finite numbers, got {str(value)[:40]!r}")
+        if not all(0 <= share <= 1 for share in (self.score, *self.curve, *tests)):
+            raise ValueError("scores must lie in 0 to 1")
+        if type(self.best_epoch) is not int or type(self.parameters) is not int or self.parameters < 0:
+            raise TypeError("best_epoch and parameters must be integers from 0")
+        if not 0 <= self.best_epoch <= len(self.curve) or self.seconds < 0:
+            raise ValueError("best_epoch must be one of the epochs, and seconds at least 0")
+        if not isinstance(self.certified, bool | None):
+            raise TypeError("certified must be true, false or null")
+        if not isinstance(self.reason, str) or not isinstance(self.detail, str):
+            raise TypeError("reason and detail must be text")
 
     def after(self, epochs: int) -> Evaluation:
         """What a training that stopped after so many of these epochs would have given; its time is not counted.
@@ -144,6 +170,7 @@ class Trial:
         results: evaluations by rung, from the first.
         final: whether nothing more will come: failed, at the top, or not promoted.
         attempts: how often an evaluation of it was started because one was interrupted; 1 when never.
+        descriptors: of the graph, where they are known from a study: see :func:`topo_search.graph.describe`.
     """
 
     number: int
@@ -151,6 +178,7 @@ class Trial:
     results: tuple[Evaluation, ...] = ()
     final: bool = False
     attempts: int = 1
+    descriptors: Mapping[str, float] | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_candidate(self) -> bool:

@@ -22,6 +22,9 @@ __all__ = [
     "SearchSpace",
 ]
 
+# The shortest trees that connect inputs to outputs are searched among all pairs: seconds here, minutes beyond.
+MAX_AREAS = 1024
+
 
 class AreaGroup(Settings):
     """Areas alike: ``count`` of them, one after the other.
@@ -112,6 +115,9 @@ class SearchSpace(Settings):
     def _some_areas(cls, areas: tuple[AreaGroup, ...]) -> tuple[AreaGroup, ...]:
         if not areas:
             raise ValueError("expected at least one area, got 0 areas")
+        count = sum(group.count for group in areas)
+        if count > MAX_AREAS:
+            raise ValueError(f"expected at most {MAX_AREAS} areas in all, got {count}")
         for role in ("input", "output"):
             if not any(role in group.role for group in areas):
                 raise ValueError(f"expected at least one area of role {role}")

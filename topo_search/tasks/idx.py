@@ -12,6 +12,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from topo_search.errors import InputError
 __all__ = ["find_idx", "read_idx"]
 
 _UNSIGNED_BYTE = 8
+# Far above the data sets of this format (MNIST: 47 MB): what a header may ask for.
+_MOST_BYTES = 1 << 32
+_CHUNK = 1 << 20
 
 
 def find_idx(folder: Path, name: str) -> Path | None:
@@ -42,12 +46,13 @@ def read_idx(path: Path, *, shape: tuple[int, ...] = ()) -> NDArray[np.uint8]:
         InputError: The file cannot be read, is not IDX, has other dimensions, or is not exactly as long as its header
             says.
     """
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     magic = bytes((0, 0, _UNSIGNED_BYTE, 1 + len(shape)))
     header = 4 + 4 * (1 + len(shape))
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = _bounded(cast("IO[bytes]", file), header, math.prod(shape))
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     if data[:4] != magic:
         raise InputError(
             f"not an IDX file of {1 + len(shape)}-d bytes: expected magic {magic!r}, got {data[:4]!r}: {path}"
@@ -64,3 +69,17 @@ def read_idx(path: Path, *, shape: tuple[int, ...] = ()) -> NDArray[np.uint8]:
     if count == 0:
         raise InputError(f"IDX file without entries: {path}")
     return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(count, *shape)
+
+
+def _bounded(file: IO[bytes], header: int, entry: int) -> bytes:
+    """The header and as many bytes as it speaks of, and one more where there are more.
+
+    A small compressed file can hold any number of bytes.
+    """
+    parts = [file.read(header)]
+    left = int.from_bytes(parts[0][4:8], "big") * entry + 1
+    if left <= _MOST_BYTES:
+        while left and (part := file.read(min(_CHUNK, left))):
+            parts.append(part)
+            left -= len(part)
+    return b"".join(parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 
 from topo_search.errors import InputError
 from topo_search.files import read_bytes, write_atomically
+from topo_search.npz import unpack
 from topo_search.search.history import Evaluation
 from topo_search.search.space import SearchSpace
 from topo_search.search.versions import versions
@@ -40,6 +40,8 @@ _ARRAYS = {
     "reason": ("U", "cs"),
 }
 FAILED = -1
+# Unpacked; the tables that are shipped have less than one of these megabytes.
+MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,8 +220,9 @@ class Table:
         """
         content = read_bytes(path, "table")
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in ("about", *_ARRAYS)}
+            arrays = unpack(content, ("about", *_ARRAYS), most_bytes=MOST_BYTES)
+            if len(arrays) <= len(_ARRAYS):
+                raise ValueError(f"arrays {', '.join({'about', *_ARRAYS} - set(arrays))} are missing")
             about = json.loads(str(arrays.pop("about")))
             if about["format"] != FORMAT:
                 raise ValueError(f"format {about['format']!r}")
@@ -234,8 +237,8 @@ class Table:
                 versions={str(name): str(version) for name, version in about["versions"].items()},
                 **{name: _widened(array) for name, array in arrays.items()},
             )
-        except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
-            # NumPy and zipfile raise what they like on damaged files, and pydantic's message has many lines.
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            # Whatever is not there raises one of these, and pydantic's message has many lines.
             detail = "its settings are not valid" if isinstance(error, ValidationError) else str(error)
             reason = (detail or type(error).__name__).splitlines()[0]
             raise InputError(f"table at {path} is corrupt or not one: expected {FORMAT} ({reason})") from None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -24,11 +25,38 @@ __all__ = ["read_tensors", "restore_checkpoint", "save_checkpoint", "write_tenso
 FORMAT = "topo_search.checkpoint/1"
 
 
+class _Header(BaseModel):
+    """What a checkpoint holds beside its tensors."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    format: str
+    identity: str
+    best_epoch: int = Field(ge=0)
+    records: tuple[EpochRecord, ...]
+    edges: tuple[tuple[int, int], ...] = ()
+
+
+def _checked_header(values: dict[str, Any], path: Path) -> _Header:
+    try:
+        header = _Header.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"checkpoint at {path} is corrupt: {where}: {first['msg']}") from None
+    epochs = [record.epoch for record in header.records]
+    if epochs != list(range(1, len(epochs) + 1)) or header.best_epoch > len(epochs):
+        raise InputError(f"checkpoint at {path} is corrupt: its epochs are not those from 1 to the last")
+    return header
+
+
 def _digest(tensors: Mapping[str, Tensor], header: str) -> str:
     digest = hashlib.sha256(header.encode())
     for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].contiguous().numpy().tobytes())
+        tensor = tensors[name]
+        # The same bytes are other numbers in another type or shape.
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -59,7 +87,7 @@ def read_tensors(path: Path, what: str, *, expected: str) -> tuple[dict[str, Ten
         metadata = json.loads(content[8 : 8 + length])["__metadata__"]
         header: dict[str, Any] = json.loads(metadata["header"])
         intact = metadata["sha256"] == _digest(tensors, metadata["header"]) and header["format"] == expected
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"{what} at {path} is corrupt: expected a safetensors file ({error})") from None
     if not intact:
         raise InputError(f"{what} at {path} is corrupt: its digest does not match its content")
@@ -102,22 +130,23 @@ def restore_checkpoint(path: Path, trainer: Trainer, *, identity: str, at_most: 
         InputError: if the file is missing, corrupt, of another training, further than ``at_most`` epochs, or does not
             fit the network; the trainer is untouched then.
     """
-    tensors, header = read_tensors(path, "checkpoint", expected=FORMAT)
-    if header["identity"] != identity:
+    tensors, values = read_tensors(path, "checkpoint", expected=FORMAT)
+    header = _checked_header(values, path)
+    if header.identity != identity:
         raise InputError(f"checkpoint at {path} belongs to another training: expected {identity}")
-    if at_most is not None and len(header["records"]) > at_most:
-        raise InputError(f"checkpoint at {path} holds {len(header['records'])} epochs: expected at most {at_most}")
-    edges = None if trainer.moves is None else tuple((int(i), int(j)) for i, j in header.get("edges", ()))
+    if at_most is not None and len(header.records) > at_most:
+        raise InputError(f"checkpoint at {path} holds {len(header.records)} epochs: expected at most {at_most}")
+    edges = None if trainer.moves is None else header.edges
     network = trainer.network if edges is None else with_edges(trainer.network, edges)
     for name, parameter in network.named_parameters():
-        saved = tensors.get(f"parameter.{name}")
-        rest = [tensors.get(f"{kind}.{name}") for kind in ("best", "first_moment", "second_moment")]
-        fits = all(part is not None and part.shape == parameter.shape for part in (saved, *rest))
-        if not fits or f"step.{name}" not in tensors:
-            raise InputError(f"checkpoint at {path} does not fit the network: {name} has another shape")
+        parts = [tensors.get(f"{kind}.{name}") for kind in ("parameter", "best", "first_moment", "second_moment")]
+        fits = all(p is not None and p.shape == parameter.shape and p.dtype == parameter.dtype for p in parts)
+        step = tensors.get(f"step.{name}")
+        if not fits or step is None or step.shape != () or step.dtype != torch.float32:
+            raise InputError(f"checkpoint at {path} does not fit the network: {name} has another shape or type")
     kept = tensors.get("kept.coupling")
-    if kept is not None and kept.shape != network.coupling.shape:
-        raise InputError(f"checkpoint at {path} does not fit the network: its pruned pairs have another shape")
+    if kept is not None and (kept.shape != network.coupling.shape or kept.dtype != torch.bool):
+        raise InputError(f"checkpoint at {path} does not fit the network: its pruned pairs have another shape or type")
     if edges is not None:
         trainer.rewire(edges)
     trainer.kept = None if kept is None else kept.to(trainer.network.coupling.device)
@@ -130,5 +159,5 @@ def restore_checkpoint(path: Path, trainer: Trainer, *, identity: str, at_most: 
                 "exp_avg": tensors[f"first_moment.{name}"].to(parameter.device),
                 "exp_avg_sq": tensors[f"second_moment.{name}"].to(parameter.device),
             }
-    trainer.best_epoch = header["best_epoch"]
-    trainer.records = [EpochRecord(**record) for record in header["records"]]
+    trainer.best_epoch = header.best_epoch
+    trainer.records = list(header.records)

@@ -80,7 +80,7 @@ class TrainingConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_preset(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("preset") in PRESETS:
+        if isinstance(values, dict) and isinstance(values.get("preset"), str) and values["preset"] in PRESETS:
             return {**PRESETS[values["preset"]], **values}
         return values
 

@@ -53,14 +53,16 @@ def inherit_coupling(path: Path, network: ComboNet) -> int:
         InputError: if the file is missing or corrupt; the network is untouched then.
     """
     tensors, _ = read_tensors(path, "coupling", expected=FORMAT)
-    inherited: set[str] = set()
+    inherited: dict[str, Tensor] = {}
     for name, block in _blocks(network).items():
         kept = tensors.get(name)
         if kept is None or kept.shape != block.shape:
             continue
-        if not kept.is_floating_point():
-            raise InputError(f"coupling at {path} is corrupt: expected floats in {name}, got {kept.dtype}")
-        block.copy_(kept)
-        inherited.add(name.split(".")[1])
+        if kept.dtype != block.dtype or not bool(torch.isfinite(kept).all()):
+            raise InputError(f"coupling at {path} is corrupt: expected finite {block.dtype} in {name}")
+        inherited[name] = kept
+    for name, block in _blocks(network).items():
+        if name in inherited:
+            block.copy_(inherited[name])
     network.project()
-    return len(inherited)
+    return len({name.split(".")[1] for name in inherited})
