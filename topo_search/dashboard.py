@@ -1,7 +1,8 @@
-"""The study of a run in optuna-dashboard, for this machine only."""
+"""The study of a run in optuna-dashboard, for this machine only unless told otherwise."""
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import sys
 from pathlib import Path
@@ -12,15 +13,49 @@ from topo_search.search import RunFolder, open_storage
 
 __all__ = ["serve"]
 
-# The dashboard knows no passwords: it must not be reachable from other machines.
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 
 
-def serve(folder: Path, *, port: int, storage: str | None = None) -> None:
-    """Serve the run's study on 127.0.0.1 until interrupted.
+def _stays_here(host: str) -> bool:
+    """Whether only this machine reaches a server at this address; a name is taken for one that others reach."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raise InputError unless a server can listen there."""
+    if not host:
+        raise InputError("host must be an IPv4 address or a name of this machine, got an empty one")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            # The dashboard's server speaks IPv4 alone.
+            probe.bind((host, port))
+        except socket.gaierror:
+            raise InputError(
+                f"host {host!r} is no address of this machine: expected an IPv4 address or a name"
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"port {port} on {host} cannot be used ({error.strerror}): give another --port or --host"
+            ) from None
+
+
+def serve(folder: Path, *, port: int, host: str = LOOPBACK, storage: str | None = None) -> None:
+    """Serve the run's study until interrupted.
+
+    The dashboard knows no passwords: at any address but that of this machine itself a warning says what opens.
+
+    Args:
+        folder: of the run.
+        port: to listen on, from 1 to 65535.
+        host: IPv4 address or name of this machine to listen on; ``0.0.0.0`` for all of its addresses.
+        storage: URL of the study, where it needs a password.
 
     Raises:
-        InputError: if the folder is no run, its study cannot be opened, or the port is taken.
+        InputError: if the folder is no run, its study cannot be opened, or the address or port cannot be used.
     """
     run = RunFolder(folder)
     if not run.space.is_file():
@@ -32,18 +67,19 @@ def serve(folder: Path, *, port: int, storage: str | None = None) -> None:
     if location is not None and "***" in location:
         raise InputError(f"the run's study is at {location}: give --storage with the password")
     opened = open_storage(location or run.journal)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise InputError(f"port {port} on {HOST} cannot be used ({error.strerror}): give another --port") from None
+    _check_address(host, port)
     try:
         from optuna_dashboard import run_server
     except ImportError:
         raise InputError("optuna-dashboard is not installed: pip install optuna-dashboard") from None
-    print(f"dashboard at http://{HOST}:{port}/dashboard  (Ctrl-C ends it)", flush=True)
+    if not _stays_here(host):
+        print(
+            f"warning: anyone who reaches {host}:{port} can read and change this study: the dashboard has no passwords",
+            file=sys.stderr,
+            flush=True,
+        )
+    print(f"dashboard at http://{host}:{port}/dashboard  (Ctrl-C ends it)", flush=True)
     try:
-        run_server(opened, host=HOST, port=port)
+        run_server(opened, host=host, port=port)
     except KeyboardInterrupt:
         print("", file=sys.stderr)
