@@ -84,5 +84,5 @@ def test_a_search_is_no_training_and_a_training_no_search(whole, tmp_path):
     (search / "space.yaml").write_text(space_to_yaml(SPACE, {"seed": 0, "budget": 3, "study": "search"}))
     with pytest.raises(InputError, match="holds no trainings"):
         topo_search.resume_training(search)
-    with pytest.raises(InputError, match="no section run"):
+    with pytest.raises(InputError, match=r"run\.budget: missing"):
         topo_search.resume(whole)

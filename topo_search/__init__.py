@@ -5,6 +5,7 @@
 - :func:`train`, :func:`resume_training`: train one graph in full.
 - :func:`certify`: judge a saved network from its files; :func:`certify_arrays`: matrices that another program made.
 - :func:`load`: a saved network as a ``torch.nn.Module``; :func:`export`: as arrays.
+- :class:`TrialResources`: what one evaluation is given and may not exceed.
 - :func:`load_space`: a search space by name or from a file.
 
 The heavy imports (torch, Optuna) happen when one of these is first used.
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from topo_search.config import load_space
     from topo_search.errors import InputError
+    from topo_search.search import TrialResources
 
 __version__ = "0.1.0"
 
@@ -41,6 +43,7 @@ __all__ = [
     "SearchResult",
     "TrainResult",
     "TrainedGraph",
+    "TrialResources",
     "Winner",
     "__version__",
     "certify",
@@ -55,7 +58,11 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {"load_space": "topo_search.config", "InputError": "topo_search.errors"}
+_HOMES = {
+    "InputError": "topo_search.errors",
+    "TrialResources": "topo_search.search",
+    "load_space": "topo_search.config",
+}
 
 
 def __getattr__(name: str) -> Any:
