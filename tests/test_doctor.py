@@ -11,9 +11,9 @@ import pytest
 
 from topo_search.cli import main
 from topo_search.doctor import Check, computing, installation, machine, ray_cluster, run_checks, storage_place
-from topo_search.doctor.cgroup import Limits, control_group_limits
 from topo_search.doctor.check import outcome_of
 from topo_search.doctor.study_storage import check_storage
+from topo_search.executors.control_group import Limits
 from topo_search.search import file_systems
 
 NAMES = [
@@ -81,59 +81,6 @@ def test_a_check_that_raises_has_failed_in_one_line():
 
     assert outcome_of("torch", broken) == Check("torch", "FAIL", "libfoo.so: cannot open")
     assert outcome_of("x", lambda: 1 / 0).level == "FAIL"
-
-
-# Control groups: (files below the root, text of /proc/self/cgroup, cores, bytes, bytes in use).
-GROUPS = {
-    "none": ({}, "", None, None, None),
-    "version 2, at the container's own root": (
-        {"cpu.max": "150000 100000\n", "memory.max": "2000000000\n", "memory.current": "500000000\n"},
-        "0::/\n",
-        1.5,
-        2_000_000_000,
-        500_000_000,
-    ),
-    "version 2, a limit of the group above": (
-        {"a/cpu.max": "400000 100000\n", "a/b/cpu.max": "max 100000\n", "a/b/memory.max": "max\n"},
-        "0::/a/b\n",
-        4.0,
-        None,
-        None,
-    ),
-    "version 1": (
-        {
-            "cpu,cpuacct/job/cpu.cfs_quota_us": "200000\n",
-            "cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
-            "memory/job/memory.limit_in_bytes": "3000000000\n",
-            "memory/job/memory.usage_in_bytes": "1000000000\n",
-            "memory/memory.limit_in_bytes": "9223372036854771712\n",
-        },
-        "5:memory:/job\n4:cpu,cpuacct:/job\n1:name=systemd:/\n",
-        2.0,
-        3_000_000_000,
-        1_000_000_000,
-    ),
-    "version 1 without limits": (
-        {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
-        "4:cpu:/\n",
-        None,
-        None,
-        None,
-    ),
-    "garbage": ({"cpu.max": "many\n", "memory.max": "\n"}, "0::/\nnonsense\n", None, None, None),
-}
-
-
-@pytest.mark.parametrize("case", GROUPS)
-def test_limits_of_control_groups(tmp_path, case):
-    files, membership, *expected = GROUPS[case]
-    for name, text in files.items():
-        file = tmp_path / "root" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    (tmp_path / "cgroup").write_text(membership)
-    assert control_group_limits(membership=tmp_path / "cgroup", root=tmp_path / "root") == Limits(*expected)
-    assert control_group_limits(membership=tmp_path / "absent", root=tmp_path) == Limits(None, None, None)
 
 
 def limits(monkeypatch, cpus=None, memory=None, used=None):

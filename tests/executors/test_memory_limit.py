@@ -6,7 +6,7 @@ import torch
 
 from topo_search.executors import machine_memory
 from topo_search.executors.guard import guarded
-from topo_search.executors.memory_limit import _cgroup_limits, memory_limit
+from topo_search.executors.memory_limit import memory_limit
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")
 MB = 1_000_000
@@ -55,30 +55,3 @@ def test_no_limit_changes_nothing():
 
 def test_the_machine_has_some_memory():
     assert machine_memory() > 100 * MB
-
-
-def put(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-
-
-@pytest.mark.parametrize(
-    ("cgroup", "files", "expected"),
-    [
-        ("0::/\n", {"memory.max": "5000\n"}, [5000]),
-        ("0::/job/step\n", {"memory.max": "9", "job/memory.max": "7", "job/step/memory.max": "max"}, [7, 9]),
-        ("0::/of/the/host\n", {"memory.max": "5000"}, [5000]),
-        ("3:cpu:/\n4:memory:/a\n0::/\n", {"memory/a/memory.limit_in_bytes": "3"}, [3]),
-        ("4:cpu,memory:/a\n", {"memory/memory.limit_in_bytes": "8"}, [8]),
-        ("0::/\n", {"memory.max": "max\n"}, []),
-        ("3:cpu:/\n", {"memory.max": "5000"}, []),
-        (None, {"memory.max": "5000"}, []),
-    ],
-)
-def test_limits_of_control_groups(tmp_path, cgroup, files, expected):
-    (tmp_path / "proc").mkdir()
-    if cgroup is not None:
-        put(tmp_path / "proc" / "cgroup", cgroup)
-    for name, text in files.items():
-        put(tmp_path / "cgroups" / name, text)
-    assert sorted(_cgroup_limits(tmp_path / "proc", tmp_path / "cgroups")) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from topo_search.errors import InputError
 from topo_search.executors import ProcessExecutor, SerialExecutor
+from topo_search.executors.control_group import control_group_limits
 from topo_search.search import Evaluator, Executor, SearchSpace, TrialResources
 from topo_search.tasks import Task
 
@@ -85,7 +87,10 @@ def _default_workers(device: str, resources: TrialResources) -> int:
 
 
 def _available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: of its affinity, and no more than its control group's quota (a container's)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = control_group_limits().cpus
+    return cores if quota is None else max(1, min(cores, math.floor(quota)))
 
 
 def _device(device: str, ray: str | None, resources: TrialResources) -> str:

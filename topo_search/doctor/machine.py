@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from topo_search.doctor.cgroup import control_group_limits
 from topo_search.doctor.check import Outcome
+from topo_search.executors.control_group import control_group_limits
 
 __all__ = ["check_cores", "check_memory"]
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from topo_search.executors.control_group import control_group_limits
+
 __all__ = ["machine_memory", "memory_limit"]
 
-_PROC, _CGROUPS = Path("/proc/self"), Path("/sys/fs/cgroup")
+_STATUS = Path("/proc/self/status")
 
 
 @contextmanager
@@ -41,7 +43,7 @@ def memory_limit(n_bytes: int | None) -> Iterator[None]:
 
 def _data_bytes() -> int:
     """Private writable memory of this process: what the kernel compares with the limit."""
-    for line in (_PROC / "status").read_text(encoding="utf-8").splitlines():
+    for line in _STATUS.read_text(encoding="utf-8").splitlines():
         if line.startswith("VmData:"):
             return int(line.split()[1]) * 1024
     raise OSError("/proc/self/status has no line VmData")
@@ -52,37 +54,7 @@ def machine_memory() -> int | None:
 
     That of the machine, or less where a container or a job of a batch system is given less (Linux, cgroups 1 and 2).
     """
-    known = _cgroup_limits(_PROC, _CGROUPS)
+    known = [control_group_limits().memory]
     with suppress(ValueError, OSError):
         known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return min(known, default=None)
-
-
-def _cgroup_limits(proc: Path, cgroups: Path) -> list[int]:
-    """Limits of the control groups that this process is in, from its own up to the outermost that is seen."""
-    try:
-        lines = (proc / "cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    limits = []
-    for line in lines:
-        hierarchy, controllers, path = line.split(":", 2)
-        if hierarchy == "0":
-            root, name = cgroups, "memory.max"
-        elif "memory" in controllers.split(","):
-            root, name = cgroups / "memory", "memory.limit_in_bytes"
-        else:
-            continue
-        # In a container the path may be that of the host: then only the root is there, and it is the container's.
-        own = root / path.lstrip("/")
-        for folder in (own, *own.parents):
-            if folder.is_relative_to(root):
-                limits.append(_read_limit(folder / name))
-    return [limit for limit in limits if limit is not None]
-
-
-def _read_limit(path: Path) -> int | None:
-    try:
-        return int(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # ValueError: "max", no limit.
-        return None
+    return min((bytes_ for bytes_ in known if bytes_ is not None), default=None)

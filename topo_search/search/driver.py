@@ -103,7 +103,7 @@ class SearchDriver:
             graph=trial.graph.to_json(),
             epochs=epochs if plan is None or plan.epochs is None else plan.epochs,
             seed=self.seed,
-            checkpoint=str(self.folder.checkpoint(job.trial)) if plan is None else None,
+            checkpoint=str(self.folder.checkpoint(job.trial)),
             edge_scores=plan is not None,
             moves="none" if plan is None else plan.moves,
         )

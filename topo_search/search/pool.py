@@ -134,12 +134,17 @@ class Pool:
             raise RunFailedError(f"the first {self._errors} evaluations all failed by an error, the last one: {last}")
 
     def run_all(self, requests: Sequence[tuple[Request, str]], on_done: Callable[[int], None]) -> list[Evaluation]:
-        """Evaluate independent requests; results in their order. ``on_done`` is told how many ended."""
+        """Evaluate independent requests; results in their order, their checkpoints removed.
+
+        ``on_done`` is told how many ended.
+        """
         results: dict[int, Evaluation] = {}
 
-        def keep(index: int) -> Callable[[Evaluation], None]:
+        def keep(index: int, checkpoint: str | None) -> Callable[[Evaluation], None]:
             def done(evaluation: Evaluation) -> None:
                 results[index] = evaluation
+                if checkpoint is not None:
+                    Path(checkpoint).unlink(missing_ok=True)
                 on_done(len(results))
 
             return done
@@ -147,7 +152,7 @@ class Pool:
         for index, (request, label) in enumerate(requests):
             while self.full:
                 self.wait()
-            self.submit(request, label, keep(index))
+            self.submit(request, label, keep(index, request.checkpoint))
         while self.running:
             self.wait()
         return [results[index] for index in range(len(requests))]

@@ -20,8 +20,8 @@ class TrialResources:
     Attributes:
         cpus: cores reserved for it, and its threads. With the native engine results do not depend on it.
         gpus: share of a GPU reserved for it on a Ray cluster; 0.5 puts two evaluations on one GPU.
-        memory_gb: memory reserved for it, in 10^9 bytes, and the most that it may use; ``None`` leaves both to the
-            executor.
+        memory_gb: memory reserved for it, in 10^9 bytes, and the most that it may use beyond what its worker holds
+            before it; less than 0.25 is of no use. ``None`` leaves both to the executor.
         seconds: the longest it may take; one that takes longer fails as ``timed out``. ``None``: no limit.
 
     Raises:
