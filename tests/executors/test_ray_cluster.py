@@ -106,7 +106,8 @@ def test_a_node_that_is_killed_costs_no_finished_trial(tmp_path, serial):
                     killed.append(progress.done)
 
             decided, rows, study = search(tmp_path, executor, on_progress=kill)
-            assert executor.slots == 2
+            # Ray may count the node in for a while after it has told of its end.
+            wait_for(lambda: executor.slots == 2)
     assert 30 <= killed[0] < 100
     assert len(nodes) == 2
     assert losses

@@ -67,7 +67,9 @@ def _check_plain(certificate: Certificate, case: Case) -> None:
         arrays = {
             name: file[name].astype(float) for name in file.files if name in {"W", "L", "M", "dt", "tau", "slope"}
         }
-    h, slope = float(arrays["dt"]) / float(arrays.get("tau", 1.0)), float(arrays.get("slope", 1.0))
+    # Numbers may come as arrays of one number.
+    dt, tau, slope = (float(np.ravel(arrays.get(name, 1.0))[0]) for name in ("dt", "tau", "slope"))
+    h = dt / tau
     metric = arrays.get("M", np.ones(len(arrays["W"])))
     root = np.linalg.cholesky(np.diag(metric) if metric.ndim == 1 else metric).T
     rng, eye = np.random.default_rng(0), np.eye(len(root))

@@ -47,7 +47,7 @@ from topo_search.model.certificate import (
 from topo_search.model.combo_net import ComboNet
 from topo_search.model.config import NetworkConfig
 from topo_search.model.dynamics import check_areas, dynamics_of
-from topo_search.model.routing import input_map
+from topo_search.model.routing import checked_routing, input_map
 from topo_search.model.subnetworks import raw_size
 
 __all__ = ["export_arrays", "judge_saved", "load_network", "save_network"]
@@ -309,7 +309,10 @@ def judge_saved(path: str | Path) -> Certificate:
             finite, shapes do not fit, or the stored claims are not those of the stored weights.
     """
     files = _SavedFiles(Path(path))
-    certificate = certify_matrices(files.matrices())
+    try:
+        certificate = certify_matrices(files.matrices())
+    except np.linalg.LinAlgError as error:
+        raise InputError(f"model at {files.path} cannot be judged: {error} (extreme weights)") from None
     if not certificate.certified:
         return certificate
     if files.record.get("graph_key") != files.graph.key:
@@ -344,7 +347,8 @@ def load_network(path: str | Path) -> ComboNet:
     files = _SavedFiles(Path(path))
     graph, record, tensors = files.graph, files.network, files.tensors
     layout = AreaLayout(graph.sizes, graph.edges)
-    inputs = input_map(layout, record.routing)
+    routing = checked_routing(graph, record.channels, record.routing)
+    inputs = input_map(layout, routing)
     weights = {
         **tensors,
         "area_weights": layout.pack_area_weights(tensors["area_weights"]),
@@ -360,7 +364,7 @@ def load_network(path: str | Path) -> ComboNet:
         record.config,
         channels=record.channels,
         classes=record.classes,
-        routing=record.routing,
+        routing=routing,
         weights=weights,
     )
     for name, tensor in _stored_tensors(network).items():

@@ -120,7 +120,9 @@ class Evaluation:
         if read.get("edge_scores") is not None:
             read["edge_scores"] = {name: tuple(scores) for name, scores in read["edge_scores"].items()}
         if read.get("final_edges") is not None:
-            read["final_edges"] = tuple((int(i), int(j)) for i, j in read["final_edges"])
+            read["final_edges"] = tuple((i, j) for i, j in read["final_edges"])
+            if not all(type(end) is int for edge in read["final_edges"] for end in edge):
+                raise TypeError("final_edges must be pairs of integers")
         result = cls(**read)
         result._check()
         return result

@@ -93,7 +93,10 @@ def certify_plain(arrays: Mapping[str, NDArray[Any]]) -> Certificate:
     network = NetworkMatrices(
         sizes, (), weights, np.zeros_like(weights), None, "euler", plain.dt, plain.tau, stability="continuous"
     )
-    certificate = certify_frame(frame, network, defect="")
+    try:
+        certificate = certify_frame(frame, network, defect="")
+    except np.linalg.LinAlgError as error:
+        raise InputError(f"arrays cannot be judged: {error} (extreme weights)") from None
     return replace(certificate, notes=(*certificate.notes, *_notes(plain, certificate)))
 
 
