@@ -655,3 +655,15 @@ def test_areas_of_millions_of_units_are_refused_before_anything_is_made_for_them
     ModuleGraph(areas, []).save(tmp_path / "graph.json")
     with pytest.raises(InputError, match="area_weights"):
         judge_saved(tmp_path)
+
+
+@pytest.mark.parametrize("channels", [[4096], [10**30], [-1], [0, 0], []])
+def test_an_area_that_sees_channels_that_are_not_there_is_refused(channels, saved):
+    def edit(record):
+        routing = record["network"]["routing"]
+        routing[next(iter(routing))] = channels
+        return record
+
+    edit_record(saved, edit)
+    with pytest.raises(InputError, match=r"distinct channels|cannot be judged|corrupt"):
+        load_network(saved)
