@@ -114,14 +114,15 @@ class GraphConstraints:
         Exact up to 10 input and output areas. With more, a lower bound: one less than their number, or their number
         when they cannot connect without a further area.
         """
-        count = len(self.terminals)
-        tree = steiner_tree(len(self.areas), dict.fromkeys(self.allowed_edges, 1.0), self.terminals)
-        if tree is None:
+        if not self.connects(self.allowed_edges):
             raise GraphError(f"no valid graph exists: the allowed edges do not connect {self._ends}")
-        if count <= EXACT_TERMINALS:
+        terminals = set(self.terminals)
+        if len(terminals) <= EXACT_TERMINALS:
+            tree = steiner_tree(len(self.areas), dict.fromkeys(self.allowed_edges, 1.0), self.terminals)
+            assert tree is not None, "areas that the allowed edges connect have a tree"
             return len(tree)
-        inside = [edge for edge in self.allowed_edges if set(edge) <= set(self.terminals)]
-        return count - 1 if self.connects(inside) else count
+        inside = [(i, j) for i, j in self.allowed_edges if i in terminals and j in terminals]
+        return len(terminals) - 1 if self.connects(inside) else len(terminals)
 
     @property
     def _ends(self) -> str:
