@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 
+from topo_search.graph.communities import louvain_communities
 from topo_search.graph.constraints import GraphConstraints
 from topo_search.graph.module_graph import ModuleGraph
 from topo_search.graph.positions import area_distances
@@ -116,7 +117,7 @@ def _stars(constraints: GraphConstraints) -> Mapping[int, int]:
 def _modularity(network: nx.Graph[int]) -> float:
     if not network.number_of_edges():
         return 0.0
-    communities = nx.community.louvain_communities(network, seed=0)
+    communities = louvain_communities(network, seed=0)
     return float(nx.community.modularity(network, communities))
 
 
