@@ -1,6 +1,7 @@
 """Each check says what it found: on this machine, and on machines that files made here stand for."""
 
 import contextlib
+import functools
 import importlib.metadata
 import json
 import os
@@ -184,9 +185,8 @@ def test_the_kind_of_file_system_is_told(monkeypatch, tmp_path, kind, level, sai
     point = str(folder.resolve()).replace(" ", "\\040")
     mounts = tmp_path / "mountinfo"
     mounts.write_text(f"22 1 8:1 / / rw - xfs /dev/sda1 rw\n30 22 0:40 / {point} rw,relatime - {kind} server:/x rw\n")
-    monkeypatch.setattr(storage_place, "MOUNTS", mounts)
-    original = file_systems.network_file_system
-    monkeypatch.setattr(file_systems, "network_file_system", lambda path: original(path, mounts=mounts))
+    for name in ("file_system", "network_file_system"):
+        monkeypatch.setattr(file_systems, name, functools.partial(getattr(file_systems, name), mounts=mounts))
     found, detail = storage_place.check_file_system(folder / "run")
     assert (found, said in detail) == (level, True), detail
     assert storage_place.check_file_system(tmp_path)[1].endswith("xfs")

@@ -14,7 +14,6 @@ MIN_FREE_GB = 1.0
 # A run of 200 candidates leaves some hundred files; a file system that can hold no more of them is as good as full.
 MIN_FREE_FILES = 10_000
 IN_MEMORY = ("ramfs", "tmpfs")
-MOUNTS = Path("/proc/self/mountinfo")
 
 
 def existing_part(path: Path) -> Path:
@@ -41,25 +40,9 @@ def check_disk(out: Path) -> Outcome:
     return "ok", f"{detail}, room for {usage.f_favail} files" if usage.f_files else detail
 
 
-def _type_of(path: Path) -> str | None:
-    """Type of the file system that a path lies on, such as ``ext4``; ``None`` where the system does not say."""
-    try:
-        lines = MOUNTS.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    best: tuple[int, str] | None = None
-    for line in lines:
-        before, _, after = line.partition(" - ")
-        # Blanks in the names of mount points are written as octal numbers.
-        point = Path(before.split()[4].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\"))
-        if path.is_relative_to(point) and (best is None or len(point.parts) >= best[0]):
-            best = len(point.parts), after.split()[0]
-    return None if best is None else best[1]
-
-
 def check_file_system(out: Path) -> Outcome:
     """A study's files need locks and renames that hold; on network file systems they may not."""
-    from topo_search.search.file_systems import network_file_system
+    from topo_search.search.file_systems import file_system, network_file_system
 
     folder = existing_part(out).resolve()
     network = network_file_system(folder)
@@ -68,7 +51,7 @@ def check_file_system(out: Path) -> Outcome:
             f"{folder} is on a network file system ({network}): a journal there is used with a warning, SQLite is "
             "refused; keep the study in PostgreSQL or MySQL, or write to a local disk (--out)"
         )
-    kind = _type_of(folder)
+    kind = file_system(folder)
     if kind in IN_MEMORY:
         return "warn", f"{folder} is on {kind}, in memory: runs are lost when this machine or container ends"
     return "ok", f"{folder} is on a local file system" + ("" if kind is None else f", {kind}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["network_file_system"]
+__all__ = ["file_system", "network_file_system"]
 
 MOUNTS = Path("/proc/self/mountinfo")
 NETWORK = frozenset(
@@ -33,18 +33,29 @@ def network_file_system(path: str | Path, *, mounts: Path = MOUNTS) -> str | Non
     Returns:
         ``None`` for a local file system, and where it cannot be told: systems without that list.
     """
+    kind = file_system(path, mounts=mounts)
+    return kind if kind is not None and _is_network(kind) else None
+
+
+def file_system(path: str | Path, *, mounts: Path = MOUNTS) -> str | None:
+    """The type of the file system that a path lies on, such as ``ext4``; arguments as above.
+
+    Returns:
+        ``None`` where it cannot be told.
+    """
     try:
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         target = Path(path).resolve()
     except (OSError, RuntimeError):
         return None
-    best, found = -1, ""
+    best = -1
+    found: str | None = None
     for line in lines:
         point, kind = _mount(line)
         # Of two mounts on one point the later one hides the earlier.
         if point is not None and len(point.parts) >= best and target.is_relative_to(point):
             best, found = len(point.parts), kind
-    return found if _is_network(found) else None
+    return found
 
 
 def _mount(line: str) -> tuple[Path | None, str]:
