@@ -3,6 +3,7 @@
 import csv
 import os
 import sys
+import time
 
 import pytest
 from support.ray_clusters import ray_cluster, wait_for
@@ -100,10 +101,14 @@ def test_a_node_that_is_killed_costs_no_finished_trial(tmp_path, serial):
             executor._lost = noted
 
             def kill(progress):
-                on_it = [running for running in executor._running.values() if running.node == other.node_id]
-                if progress.done >= 30 and on_it and not killed:
-                    cluster.kill(other)
-                    killed.append(progress.done)
+                if progress.done < 30 or killed:
+                    return
+                with cluster.frozen(other):
+                    on_it = [stream for stream, running in executor._running.items() if running.node == other.node_id]
+                    # A result that is on its way arrives; what has none then cannot have one any more.
+                    if on_it and not ray.wait(on_it, num_returns=len(on_it), timeout=0.5)[0]:
+                        cluster.kill(other)
+                        killed.append(progress.done)
 
             decided, rows, study = search(tmp_path, executor, on_progress=kill)
             # Ray may count the node in for a while after it has told of its end.
@@ -179,15 +184,31 @@ def test_a_cluster_that_others_reach_must_ask_for_the_token_and_be_given_it(monk
     assert not ray.is_initialized()
 
 
+class Lingering(Evaluator):
+    """Takes so long for each part that a node dies in the midst of it; travels to workers as code."""
+
+    def evaluate_part(self, request, *, seconds):
+        part = super().evaluate_part(request, seconds=seconds)
+        time.sleep(3)
+        return part
+
+
 def test_a_lost_part_of_a_training_is_done_again_from_its_checkpoint(tmp_path):
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     with ray_cluster() as cluster:
         other = cluster.add(cpus=2)
         with connect(cluster.address, resources=ONE) as session:
             resources = TrialResources(cpus=2)  # The head has no room: it runs on the other node.
-            executor = executor_on(session, resources=resources, part_seconds=1e-9)
+            executor = executor_on(session, resources=resources, part_seconds=1e-9, evaluator=Lingering)
             graph = serial_request(tmp_path / "checkpoint")
             executor.submit(0, graph)
-            while not (tmp_path / "checkpoint").exists():
+
+            def second_part_runs():
+                # Between two parts a node takes nothing with it: what waits goes to the next that comes.
+                (running,) = executor._running.values() or (None,)
+                return (tmp_path / "checkpoint").exists() and running is not None and running.started is not None
+
+            while not second_part_runs():
                 assert executor.wait(timeout=0.01) == []
             cluster.kill(other)
             (finished,) = executor.wait(timeout=60)

@@ -46,14 +46,20 @@ class TestCluster:
     @staticmethod
     def kill(node: Any) -> None:
         """SIGKILL a node with all of its workers at one moment, as if its machine lost power."""
-        raylet = node.all_processes["raylet"][0].process.pid
-        pids = [raylet, *children(raylet)]
-        for pid in pids:  # Stopped first: none may see another one die.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        pids = _processes_of(node)
+        _signal(pids, signal.SIGSTOP)  # Stopped first: none may see another one die.
+        _signal(pids, signal.SIGKILL)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def frozen(node: Any) -> Iterator[None]:
+        """Stop a node with all of its workers, and let those that are left go on in the end."""
+        pids = _processes_of(node)
+        _signal(pids, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            _signal(pids, signal.SIGCONT)
 
     def close(self) -> None:
         """End all nodes."""
@@ -81,6 +87,17 @@ def ray_cluster(*, mode: str = "token", **head: Any) -> Iterator[TestCluster]:
         undo.callback(cluster.close)
         cluster.add(**head)
         yield cluster
+
+
+def _processes_of(node: Any) -> list[int]:
+    raylet = node.all_processes["raylet"][0].process.pid
+    return [raylet, *children(raylet)]
+
+
+def _signal(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def children(pid: int) -> list[int]:
