@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import tempfile
 import time
@@ -16,15 +17,20 @@ from topo_search.errors import RunFailedError
 from topo_search.executors import ProcessExecutor
 from topo_search.graph import make_family
 from topo_search.search import Executor, Request, SearchSpace, TrialResources
+from topo_search.search.settings import SearchConfig
 from topo_search.seeds import generator
 from topo_search.tasks import load_task
 
 __all__ = ["SPACES", "THROUGHPUT", "measure_throughput"]
 
-# Epochs of one evaluation: of the first rung of the default space, and as little as there can be.
-SPACES: Mapping[str, tuple[str, int]] = {
-    "trainings of milliseconds": (str(Path(__file__).with_name("killing_space.yaml")), 1),
-    "the first rung of digits": ("digits", 6),
+_SHORT = str(Path(__file__).with_name("killing_space.yaml"))
+
+# Epochs of one evaluation: of the first rung of the default space, and as little as there can be. Then how many are in
+# flight at most: as many as the executor takes, or what the lag of a search allows by default.
+SPACES: Mapping[str, tuple[str, int, float]] = {
+    "trainings of milliseconds": (_SHORT, 1, math.inf),
+    "the same, 8 in flight at most": (_SHORT, 1, SearchConfig().lag),
+    "the first rung of digits": ("digits", 6, SearchConfig().lag),
 }
 
 THROUGHPUT: Columns = {
@@ -41,13 +47,13 @@ def _requests(space: SearchSpace, count: int, epochs: int) -> list[Request]:
     return [Request(graph.to_json(), epochs, 0) for graph in graphs]
 
 
-def _seconds(executor: Executor, requests: Sequence[Request]) -> float:
-    """Time of all requests, with as many in flight as a search keeps there, each with a checkpoint as in a search."""
+def _seconds(executor: Executor, requests: Sequence[Request], most: float) -> float:
+    """Time of all requests, each with a checkpoint as in a search, with no more than so many in flight."""
     submitted = running = 0
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         while submitted < len(requests) or running:
-            while submitted < len(requests) and running < executor.slots:
+            while submitted < len(requests) and running < min(executor.slots, most):
                 checkpoint = str(Path(folder) / f"{submitted}.safetensors")
                 executor.submit(submitted, replace(requests[submitted], checkpoint=checkpoint))
                 submitted, running = submitted + 1, running + 1
@@ -69,7 +75,7 @@ def measure_throughput(name: str, *, count: int, workers: int, rounds: int) -> d
     """
     from topo_search.executors.ray_cluster import RayExecutor, connect
 
-    place, epochs = SPACES[name]
+    place, epochs, most = SPACES[name]
     space = load_space(place)
     task, resources = load_task(space.task), TrialResources()
     requests = _requests(space, count, epochs)
@@ -80,10 +86,10 @@ def measure_throughput(name: str, *, count: int, workers: int, rounds: int) -> d
             ray = RayExecutor(space, task, session=session, resources=resources)
             executors: dict[str, Executor] = {"processes": processes, "ray": ray}
             for executor in executors.values():
-                _seconds(executor, requests[: 10 * workers])
+                _seconds(executor, requests[: 10 * workers], most)
             for _ in range(rounds):
                 for kind, executor in executors.items():
-                    taken[kind].append(_seconds(executor, requests) / count)
+                    taken[kind].append(_seconds(executor, requests, most) / count)
             ray.close()
     finally:
         processes.close()

@@ -60,6 +60,8 @@ class Staged:
                 beside = len(list(folder.iterdir()))
                 mine.rmdir()
                 return Evaluation(0.5, (), (), parameters=beside, detail=os.environ["CUDA_VISIBLE_DEVICES"])
+            case 6:
+                time.sleep(0.4)
         return Evaluation(0.5, (), ())
 
 
@@ -170,6 +172,56 @@ def test_what_takes_too_long_is_ended_and_its_time_begins_when_it_runs(executors
     found = collect(executor, [Request("", 1, 1), Request("", 1, 0)])
     assert (found[0].loss, found[0].evaluation) == ("timed out", None)
     assert found[1].evaluation.score == 0.5
+
+
+def sizes_of_tasks(executor):
+    """How many evaluations its tasks hold from now on, in a list that grows; it has seen that they are short."""
+    for _ in range(4):
+        executor._pace.note(Request("", 1, 0), 1e-3)
+    sizes, choose = [], executor._next_task
+
+    def noted():
+        task = choose()
+        sizes.append(len(task))
+        return task
+
+    executor._next_task = noted
+    return sizes
+
+
+def test_short_evaluations_share_a_task_and_one_that_ends_its_worker_is_lost_alone(executors):
+    executor = executors(evaluator=Staged)
+    sizes = sizes_of_tasks(executor)
+    assert executor.slots == 4 * 16
+    seeds = [0, 0, 0, 0, 2, 3, 0, 0]
+    found = collect(executor, [Request("", 1, seed) for seed in seeds])
+    # Each worker that is free has one at once, what comes then waits for one of them; after the loss none shares.
+    assert sizes == [1, 1, 1, 5, 1, 1]
+    assert [found[ticket].loss for ticket in range(8)] == [None] * 5 + ["worker lost"] + [None] * 2
+    assert [f.evaluation.score for f in found.values() if f.evaluation] == [0.5] * 7
+    sizes.clear()
+    # Again: what was lost goes alone, whoever is before and after it.
+    found = collect(executor, [Request("", 1, seed) for seed in seeds])
+    assert sizes == [1, 1, 1, 2, 1, 2]
+    assert [found[ticket].loss for ticket in range(8)] == [None] * 5 + ["worker lost"] + [None] * 2
+
+
+def test_each_evaluation_of_a_task_is_timed_by_itself(executors):
+    executor = executors(evaluator=Staged, resources=TrialResources(cpus=3, seconds=1.0))
+    sizes = sizes_of_tasks(executor)
+    found = collect(executor, [Request("", 1, seed) for seed in (0, 6, 6, 6, 6, 1, 0)])
+    assert sizes == [1, 6, 1]
+    assert [found[ticket].loss for ticket in range(7)] == [None] * 5 + ["timed out", None]
+
+
+def test_winners_and_what_reads_the_test_part_share_no_task(executors, tmp_path):
+    executor = executors()
+    sizes = sizes_of_tasks(executor)
+    plain, saved, read = request(0), request(1, save_to=str(tmp_path / "saved")), request(2, read_test=True)
+    asked = [plain] * 3 + [plain, plain, saved, plain, read, plain]
+    ours = results(executor, asked)
+    assert sizes[:5] == [1, 1, 1, 2, 1]
+    assert ours == serially([*asked[:5], request(1, save_to=str(tmp_path / "theirs")), *asked[6:]])
 
 
 def test_garbage_that_a_task_prints_stays_on_the_worker(executors, capfd):

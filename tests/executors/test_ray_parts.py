@@ -10,6 +10,7 @@ from topo_search.executors.ray_cluster import connect
 from topo_search.executors.ray_cluster.data import pack_split, pack_task, unpack_split, unpack_task
 from topo_search.executors.ray_cluster.files import collect_files, keep_files, take_files, unpack_files
 from topo_search.executors.ray_cluster.losses import to_loss
+from topo_search.executors.ray_cluster.pace import Pace
 from topo_search.executors.ray_cluster.protection import check_protected, is_loopback
 from topo_search.executors.ray_cluster.room import Room
 from topo_search.search import Request
@@ -108,6 +109,27 @@ def test_a_second_try_reserves_more_but_never_more_than_a_node_has():
     assert reserved(4.0, memory_gb=3.0)["memory"] == 8e9
     assert reserved(1.0) == {"num_cpus": 1, "num_gpus": 0.0}
     assert [reserved(factor)["num_cpus"] for factor in (2.0, 4.0)] == [2, 3]
+
+
+def test_only_what_takes_milliseconds_shares_a_task():
+    def asked(epochs):
+        return Request("{}", epochs, 0)
+
+    pace = Pace()
+    assert (pace.evaluations, pace.fit([asked(1)] * 2)) == (1, False)  # Nothing is known yet.
+    for seconds in (5.0, 0.04, 0.04, 0.04):  # The first one of a worker loads what it needs.
+        pace.note(asked(2), seconds)
+    assert pace.evaluations == 5
+    assert pace.fit([asked(2)] * 5)
+    assert not pace.fit([asked(2)] * 6)
+    assert pace.fit([asked(2), asked(7)])
+    assert not pace.fit([asked(2), asked(9)])  # As an evaluation on a higher rung.
+    for _ in range(20):
+        pace.note(asked(2), 1e-6)
+    assert (pace.evaluations, pace.fit([asked(1)] * 16), pace.fit([asked(1)] * 17)) == (16, True, False)
+    for _ in range(20):
+        pace.note(asked(2), 0.11)
+    assert (pace.evaluations, pace.fit([asked(2)] * 2)) == (1, False)
 
 
 def losses():

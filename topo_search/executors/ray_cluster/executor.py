@@ -17,11 +17,12 @@ from topo_search.executors.guard import to_finished
 from topo_search.executors.ray_cluster.data import pack_split, pack_task
 from topo_search.executors.ray_cluster.files import keep_files, take_files
 from topo_search.executors.ray_cluster.losses import to_loss
+from topo_search.executors.ray_cluster.pace import Pace
 from topo_search.executors.ray_cluster.room import REFRESH_SECONDS, Room
 from topo_search.executors.ray_cluster.session import RaySession, import_ray
-from topo_search.executors.ray_cluster.task import evaluate_one, traits
+from topo_search.executors.ray_cluster.task import evaluate, traits
 from topo_search.search.evaluate import Evaluator, Request
-from topo_search.search.executor import Finished
+from topo_search.search.executor import Finished, Loss
 from topo_search.search.resources import TrialResources
 from topo_search.search.space import SearchSpace
 from topo_search.tasks import Task
@@ -39,13 +40,20 @@ class _Evaluation:
     request: Request
     options: dict[str, Any]
     spent: float = 0.0
+    alone: bool = False
+
+    def goes_with(self, other: _Evaluation) -> bool:
+        """Whether both may be in one task: neither trains a winner, reads the test part, or was lost with its worker."""
+        return self.options == other.options and not any(
+            one.alone or one.request.save_to is not None or one.request.read_test for one in (self, other)
+        )
 
 
 @dataclass
 class _Running:
-    """A task of Ray with an evaluation in it."""
+    """A task of Ray with what is left of its evaluations: the first of them runs, since ``started``."""
 
-    evaluation: _Evaluation
+    evaluations: deque[_Evaluation]
     started: float | None = None
     node: str | None = None
     host: str = ""
@@ -55,7 +63,8 @@ class RayExecutor:
     """Keeps a bounded number of tasks with the cluster, as many as fit and one more, so that no worker waits.
 
     The data are put into the object store once; nodes need no data folder and no file system in common. A training that
-    has a checkpoint runs in parts, so that a lost node costs one part at most.
+    has a checkpoint runs in parts, so that a lost node costs one part at most. Evaluations of milliseconds share a task
+    (see :class:`~topo_search.executors.ray_cluster.pace.Pace`); each of them ends, is timed and is lost by itself.
 
     Args:
         space: the search space.
@@ -87,7 +96,7 @@ class RayExecutor:
         self._session, self._task, self._resources = session, task, resources
         self._traits = traits(device)
         # A stream, so that a task says when and where it begins; Ray's own retries know neither classes nor bounds.
-        self._remote = ray.remote(max_retries=0, num_returns="streaming")(evaluate_one)
+        self._remote = ray.remote(max_retries=0, num_returns="streaming")(evaluate)
         settings = {
             "device": device,
             "threads": resources.cpus,
@@ -99,19 +108,26 @@ class RayExecutor:
         self._test: Any = None
         self._queue: deque[_Evaluation] = deque()
         self._running: dict[Any, _Running] = {}
-        # Of trainings that were lost between two parts, by the key of their request.
-        self._spent: dict[str, float] = {}
+        self._pace = Pace()
+        # Of evaluations that were lost, by the key of their request: the seconds of parts that were not.
+        self._lost_after: dict[str, float] = {}
 
     @property
     def slots(self) -> int:
-        """What fits into the cluster now, and one more, so that no worker idles while the driver decides."""
+        """What fits into the cluster now, and a task more, so that no worker idles while the driver decides."""
+        return self._tasks * self._pace.evaluations
+
+    @property
+    def _tasks(self) -> int:
         return self._room.evaluations + 1
 
     def submit(self, ticket: int, request: Request, *, memory_factor: float = 1.0) -> None:
         """Hand an evaluation to the cluster, or keep it while the cluster has enough."""
-        spent = self._spent.pop(request.key, 0.0)
-        self._queue.append(_Evaluation(ticket, request, self._room.options(memory_factor), spent))
-        self._start()
+        spent = self._lost_after.pop(request.key, None)
+        options = self._room.options(memory_factor)
+        self._queue.append(_Evaluation(ticket, request, options, spent or 0.0, alone=spent is not None))
+        # A free worker begins at once. What will wait does so here, to be sent together with what comes after it.
+        self._start(self._tasks - 1)
 
     def wait(self, timeout: float | None = None) -> list[Finished]:
         """All evaluations that ended.
@@ -123,7 +139,7 @@ class RayExecutor:
         until = math.inf if timeout is None else time.monotonic() + timeout
         while self._queue or self._running:
             self._room.refresh()
-            self._start()
+            self._start(self._tasks)
             now = time.monotonic()
             finished = self._take_in(max(0.0, min(until, self._next_deadline(), now + REFRESH_SECONDS) - now))
             finished += self._end_overdue()
@@ -139,18 +155,34 @@ class RayExecutor:
         self._queue.clear()
         self._data = self._test = None
 
-    def _start(self) -> None:
-        while self._queue and len(self._running) < self.slots:
-            evaluation = self._queue.popleft()
-            memory = evaluation.options.get("memory")
-            job = {"request": evaluation.request.as_dict(), "files": take_files(evaluation.request), "memory": memory}
-            stream = self._remote.options(**evaluation.options).remote(
+    def _start(self, tasks: int) -> None:
+        """Hand out what waits, up to so many tasks."""
+        while self._queue and len(self._running) < tasks:
+            evaluations = self._next_task()
+            first = evaluations[0]
+            memory = first.options.get("memory")
+            jobs = [
+                {"request": one.request.as_dict(), "files": take_files(one.request), "memory": memory}
+                for one in evaluations
+            ]
+            stream = self._remote.options(**first.options).remote(
                 # References at top level: Ray fetches what they stand for first, and prefers nodes that have it.
                 self._data,
-                self._test_part() if evaluation.request.read_test else None,
-                job,
+                self._test_part() if first.request.read_test else None,
+                jobs,
             )
-            self._running[stream] = _Running(evaluation)
+            self._running[stream] = _Running(evaluations)
+
+    def _next_task(self) -> deque[_Evaluation]:
+        """Evaluations that go together, in the order in which they wait; other free workers have their share too."""
+        free = max(1, self._room.evaluations - len(self._running))
+        share = math.ceil(len(self._queue) / free)
+        taken = deque([self._queue.popleft()])
+        while self._queue and len(taken) < share and taken[0].goes_with(self._queue[0]):
+            if not self._pace.fit([one.request for one in (*taken, self._queue[0])]):
+                break
+            taken.append(self._queue.popleft())
+        return taken
 
     def _test_part(self) -> Any:
         if self._test is None:
@@ -184,11 +216,15 @@ class RayExecutor:
             self._check_traits(message)
             running.started, running.node, running.host = time.monotonic(), message["node"], message["host"]
             return []
-        del self._running[stream]
         if "moved" in message:
-            self._queue.appendleft(running.evaluation)
+            del self._running[stream]
+            self._queue.extendleft(reversed(running.evaluations))
             return []
-        return self._keep(running.evaluation, message)
+        evaluation = running.evaluations.popleft()
+        running.started = time.monotonic()
+        if not running.evaluations:
+            del self._running[stream]
+        return self._keep(evaluation, message)
 
     def _keep(self, evaluation: _Evaluation, message: dict[str, Any]) -> list[Finished]:
         keep_files(evaluation.request, message.pop("files"))
@@ -197,18 +233,26 @@ class RayExecutor:
             evaluation.spent += seconds
             self._queue.appendleft(evaluation)
             return []
+        self._pace.note(evaluation.request, seconds + evaluation.spent)
         finished = to_finished(evaluation.ticket, message)
         if finished.evaluation is not None and evaluation.spent:
             whole = replace(finished.evaluation, seconds=finished.evaluation.seconds + evaluation.spent)
             finished = replace(finished, evaluation=whole)
         return [finished]
 
-    def _lost(self, running: _Running, loss: Any, detail: str) -> Finished:
-        evaluation = running.evaluation
-        if evaluation.spent:
-            self._spent[evaluation.request.key] = evaluation.spent
+    def _lost(self, running: _Running, loss: Loss, detail: str) -> Finished:
+        """The loss of what ran; what was to come after it in its task has lost nothing and waits again.
+
+        None of them shares a task any more: should one have been about to end the worker, that is held against no other
+        a second time.
+        """
+        first, *others = running.evaluations
+        self._lost_after[first.request.key] = first.spent
+        for one in others:
+            one.alone = True
+        self._queue.extendleft(reversed(others))
         where = f" (node {running.host})" if running.host else ""
-        return Finished(evaluation.ticket, None, loss, f"{detail}{where}")
+        return Finished(first.ticket, None, loss, f"{detail}{where}")
 
     def _check_traits(self, message: dict[str, Any]) -> None:
         odd = [name for name, own in self._traits.items() if message["traits"].get(name) != own]
@@ -226,7 +270,7 @@ class RayExecutor:
         """When it is overdue; only what has begun can be."""
         if self._resources.seconds is None or running.started is None:
             return math.inf
-        return running.started + self._resources.seconds - running.evaluation.spent
+        return running.started + self._resources.seconds - running.evaluations[0].spent
 
     def _next_deadline(self) -> float:
         return min((self._deadline(running) for running in self._running.values()), default=math.inf)
@@ -238,7 +282,7 @@ class RayExecutor:
         for stream in overdue:
             self._cancel(stream)
             running = self._running.pop(stream)
-            running.evaluation.spent = 0.0
+            running.evaluations[0].spent = 0.0
             finished.append(self._lost(running, "timed out", f"longer than {self._resources.seconds:g} s"))
         return finished
 

@@ -22,7 +22,7 @@ from topo_search.search.space import SearchSpace
 from topo_search.search.versions import versions
 from topo_search.tasks import Split
 
-__all__ = ["evaluate_one", "traits"]
+__all__ = ["evaluate", "traits"]
 
 _BIT_FOR_BIT = ("topo_search", "torch")
 
@@ -65,28 +65,29 @@ def _worker(data: dict[str, Any]) -> _Worker:
     return _workers[key]
 
 
-def evaluate_one(data: dict[str, Any], test: dict[str, Any] | None, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Evaluate a request.
+def evaluate(data: dict[str, Any], test: dict[str, Any] | None, jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Evaluate requests, one after another.
 
     Args:
         data: of :func:`topo_search.executors.ray_cluster.data.pack_task`, and under ``settings`` how to evaluate.
-        test: the test part, where the request reads it.
-        job: the ``request``, the ``files`` that go with it and the ``memory`` that it may take.
+        test: the test part, where a request reads it.
+        jobs: of each the ``request``, the ``files`` that go with it and the ``memory`` that it may take.
 
     Yields:
-        Where it runs, once it does: a driver cannot know otherwise when the time of a request begins. Then the result.
+        Where it runs, once it does: a driver cannot know otherwise when the time of a request begins. Then each result.
     """
     settings = data["settings"]
     os.environ.update(settings["variables"])
     yield _greeting(settings)
     worker = _worker(data)
     if settings["device"] != "cpu" and worker.gpus != _visible_gpus():
-        # A process is bound to its first GPU for good, and Ray has given it another: a new process takes the request.
+        # A process is bound to its first GPU for good, and Ray has given it another: a new process takes the requests.
         yield {"moved": True}
         raise SystemExit
     if test is not None:
         worker.test = unpack_split(test)
-    yield _evaluate(worker, settings, job)
+    for job in jobs:
+        yield _evaluate(worker, settings, job)
 
 
 def _greeting(settings: dict[str, Any]) -> dict[str, Any]:
