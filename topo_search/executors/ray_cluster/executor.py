@@ -43,7 +43,7 @@ class _Evaluation:
     alone: bool = False
 
     def goes_with(self, other: _Evaluation) -> bool:
-        """Whether both may be in one task: neither trains a winner, reads the test part, or was lost with its worker."""
+        """Whether both may be in one task: neither trains a winner, reads the test part, or was lost before."""
         return self.options == other.options and not any(
             one.alone or one.request.save_to is not None or one.request.read_test for one in (self, other)
         )
