@@ -15,7 +15,7 @@ from topo_search.doctor import Check, computing, installation, machine, ray_clus
 from topo_search.doctor.check import outcome_of
 from topo_search.doctor.study_storage import check_storage
 from topo_search.executors.control_group import Limits
-from topo_search.search import file_systems
+from topo_search.search.storage import file_systems
 
 NAMES = [
     *("python", "torch", "cores", "memory", "engine", "gradient", "agreement", "compiler", "certificate"),

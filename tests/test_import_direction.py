@@ -37,9 +37,7 @@ INTERFACE = {"api", "cli", "config", "dashboard", "doctor", "listing", "__init__
 # Packages that only some files may import: a file, or a folder with everything in it.
 ONLY_IN: dict[str, set[str]] = {
     "optuna": {
-        "search/journal_lock.py",
-        "search/storage.py",
-        "search/storage_url.py",
+        "search/storage",
         "search/study.py",
         "search/strategies/optuna_nsga2.py",
         "search/strategies/optuna_sampler.py",

@@ -26,7 +26,7 @@ from topo_search.search import (
     Trial,
     open_storage,
 )
-from topo_search.search.database_lock import DatabaseLock
+from topo_search.search.locks.database_lock import DatabaseLock
 from topo_search.search.storage import open_engine, recorded_run
 
 pytestmark = pytest.mark.slow

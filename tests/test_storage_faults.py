@@ -26,8 +26,8 @@ from topo_search.search import (
     Trial,
     open_storage,
 )
-from topo_search.search.database_lock import DatabaseLock
-from topo_search.search.journal_lock import JournalLock, mend_end
+from topo_search.search.locks.database_lock import DatabaseLock
+from topo_search.search.storage.journal_lock import JournalLock, mend_end
 from topo_search.training import TrainingConfig, restore_checkpoint, save_checkpoint, train
 from topo_search.training.trainer import Trainer
 

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from topo_search.errors import InputError, RunFailedError
-from topo_search.search import driver_lock, owner
-from topo_search.search.database_lock import DatabaseLock
-from topo_search.search.driver_lock import FolderLock
-from topo_search.search.owner import Heartbeat, Owner
+from topo_search.search.locks import driver_lock, owner
+from topo_search.search.locks.database_lock import DatabaseLock
+from topo_search.search.locks.driver_lock import FolderLock
+from topo_search.search.locks.owner import Heartbeat, Owner
 from topo_search.search.storage import open_engine, open_storage
 
 # Of a test; a driver elsewhere is watched for two and a half of them.
@@ -233,7 +233,7 @@ def test_a_study_has_one_driver(url):
 
 
 def test_the_row_of_a_dead_process_counts_for_nothing(url, monkeypatch):
-    from topo_search.search import database_lock
+    from topo_search.search.locks import database_lock
 
     child = os.fork()
     if child == 0:
@@ -275,7 +275,7 @@ def test_only_a_server_can_be_joined(url):
 @pytest.fixture
 def joinable(url, monkeypatch):
     """SQLite taken for a server: enough for drivers that take turns in one process."""
-    from topo_search.search import database_lock
+    from topo_search.search.locks import database_lock
 
     monkeypatch.setattr(database_lock, "is_shareable", lambda location: True)
     return url

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from topo_search.search.file_systems import network_file_system
+from topo_search.search.storage.file_systems import network_file_system
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -67,8 +67,9 @@ def test_a_relative_path_counts_from_the_working_folder(mounts, tmp_path, monkey
 def test_sqlite_is_refused_there_and_a_journal_is_warned_of(monkeypatch, tmp_path):
     from topo_search.errors import InputError
     from topo_search.search import storage
+    from topo_search.search.storage import opening
 
-    monkeypatch.setattr(storage, "network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr(opening, "network_file_system", lambda path: "nfs4")
     with pytest.raises(InputError, match=r"network file system \(nfs4\), where SQLite loses data"):
         storage.open_storage(f"sqlite:///{tmp_path}/study.db")
     assert list(tmp_path.iterdir()) == []
@@ -77,6 +78,6 @@ def test_sqlite_is_refused_there_and_a_journal_is_warned_of(monkeypatch, tmp_pat
     assert "nfs4" in notice
     assert "\n" not in notice
     assert storage.storage_notice("postgresql://host/name") is None
-    monkeypatch.setattr(storage, "network_file_system", lambda path: None)
+    monkeypatch.setattr(opening, "network_file_system", lambda path: None)
     assert storage.storage_notice(tmp_path / "study.journal") is None
     assert not storage.has_study(storage.open_storage(f"sqlite:///{tmp_path}/study.db"), "run")

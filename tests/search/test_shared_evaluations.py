@@ -6,8 +6,9 @@ from support.searching import ScrambledExecutor, formula_evaluation
 from support.tiny import tiny_graph
 
 from topo_search.errors import InputError, RunFailedError
-from topo_search.search import Evaluation, Pool, Request, database_lock, owner
-from topo_search.search.database_lock import DatabaseLock
+from topo_search.search import Evaluation, Pool, Request
+from topo_search.search.locks import database_lock, owner
+from topo_search.search.locks.database_lock import DatabaseLock
 from topo_search.search.shared_evaluations import SharedEvaluationLog
 
 RESULT = Evaluation(0.5, (0.25, 0.5), (1.5, 1.0), best_epoch=2, parameters=7, seconds=0.25)

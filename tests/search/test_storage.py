@@ -11,10 +11,10 @@ from optuna.storages.journal import JournalFileSymlinkLock
 from sqlalchemy import text
 
 from topo_search.errors import InputError, RunFailedError
-from topo_search.search import storage, storage_url
-from topo_search.search.journal_lock import JournalLock
-from topo_search.search.storage import check_study_name, database_errors, has_study, open_engine, open_storage
-from topo_search.search.storage_url import is_shareable, resolved_url, without_password
+from topo_search.search.storage import check_study_name, database_errors, has_study, open_engine, open_storage, opening
+from topo_search.search.storage import url as storage_url
+from topo_search.search.storage.journal_lock import JournalLock
+from topo_search.search.storage.url import is_shareable, resolved_url, without_password
 
 URLS = [
     "postgresql://user:s3cret@host/name",
@@ -102,7 +102,7 @@ def test_every_connection_of_sqlite_has_its_settings(tmp_path):
         with engine.connect() as connection:
             assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
             assert connection.execute(text("PRAGMA synchronous")).scalar() == 1
-            assert connection.execute(text("PRAGMA busy_timeout")).scalar() == storage.BUSY_SECONDS * 1000
+            assert connection.execute(text("PRAGMA busy_timeout")).scalar() == opening.BUSY_SECONDS * 1000
 
 
 def test_a_database_that_fails_in_a_run_is_said_in_one_line(tmp_path):
@@ -177,7 +177,7 @@ def test_the_lock_of_another_program_is_waited_for(tmp_path):
 
 
 def test_a_lock_that_another_host_may_hold_is_left_alone(tmp_path, monkeypatch):
-    from topo_search.search import journal_lock
+    from topo_search.search.storage import journal_lock
 
     path = journal(tmp_path)
     held = JournalLock(path)

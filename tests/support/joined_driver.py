@@ -26,7 +26,7 @@ from topo_search.search import (
     open_storage,
     rescore,
 )
-from topo_search.search.database_lock import DatabaseLock
+from topo_search.search.locks.database_lock import DatabaseLock
 from topo_search.search.shared_evaluations import SharedEvaluationLog
 
 BEAT_SECONDS = 0.5

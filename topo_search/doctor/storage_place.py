@@ -42,7 +42,7 @@ def check_disk(out: Path) -> Outcome:
 
 def check_file_system(out: Path) -> Outcome:
     """A study's files need locks and renames that hold; on network file systems they may not."""
-    from topo_search.search.file_systems import file_system, network_file_system
+    from topo_search.search.storage.file_systems import file_system, network_file_system
 
     folder = existing_part(out).resolve()
     network = network_file_system(folder)

@@ -28,7 +28,7 @@ def check_storage(location: str | None) -> Outcome:
     """
     if location is None:
         return "ok", "none asked for: a run keeps its study in its own folder (--storage URL tries a database)"
-    from topo_search.search.storage_url import SERVERS, failure_reason, resolved_url, without_password
+    from topo_search.search.storage.url import SERVERS, failure_reason, resolved_url, without_password
 
     if "://" not in location:
         return _file(f"journal {location}", Path(location), network="warn")
@@ -61,7 +61,7 @@ def _version(url: URL, arguments: dict[str, int]) -> str:
 
 
 def _file(shown: str, file: Path, *, network: Level) -> Outcome:
-    from topo_search.search.file_systems import network_file_system
+    from topo_search.search.storage.file_systems import network_file_system
 
     folder = existing_part(file.parent)
     if folder != file.parent.absolute():

@@ -15,15 +15,14 @@ from topo_search.search.after import compare_winners, rescore
 from topo_search.search.agreement import RankAgreement, measure_agreement
 from topo_search.search.comparison import Comparison, GraphScores, Rescored
 from topo_search.search.controls import control_graphs, parameter_matched_edges
-from topo_search.search.database_lock import DatabaseLock
 from topo_search.search.decisions import Decisions, Job
 from topo_search.search.driver import SearchDriver
-from topo_search.search.driver_lock import DriverLock
 from topo_search.search.evaluate import Evaluator, Request, candidate_network
 from topo_search.search.evaluation_log import EvaluationLog, Evaluations
 from topo_search.search.executor import Executor, Finished, Loss
 from topo_search.search.history import Evaluation, History, Pretraining, Proposal, Trial
 from topo_search.search.ladder import Ladder
+from topo_search.search.locks import DatabaseLock, DriverLock
 from topo_search.search.objectives import leading_trials, pareto_order
 from topo_search.search.pool import Pool
 from topo_search.search.probe import ProbeError, ProbeResult, RungAgreement, run_probe, search_seconds, signal_and_noise
@@ -33,8 +32,15 @@ from topo_search.search.run_folder import RunFolder
 from topo_search.search.settings import SearchConfig
 from topo_search.search.shared_evaluations import SharedEvaluationLog
 from topo_search.search.space import SearchSpace
-from topo_search.search.storage import check_study_name, has_study, open_storage, recorded_run, storage_notice
-from topo_search.search.storage_url import is_shareable, without_password
+from topo_search.search.storage import (
+    check_study_name,
+    has_study,
+    is_shareable,
+    open_storage,
+    recorded_run,
+    storage_notice,
+    without_password,
+)
 from topo_search.search.strategies import STRATEGIES, Strategy, find_strategies, strategy_names
 from topo_search.search.study import SearchStudy
 

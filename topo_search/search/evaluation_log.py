@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from topo_search.errors import InputError
-from topo_search.search.driver_lock import DriverLock
 from topo_search.search.evaluate import Request
 from topo_search.search.history import Evaluation
+from topo_search.search.locks.driver_lock import DriverLock
 
 __all__ = ["EvaluationLog", "Evaluations"]
 

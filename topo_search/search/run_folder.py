@@ -12,8 +12,8 @@ from typing import Any
 from topo_search.errors import InputError
 from topo_search.files import write_atomically
 from topo_search.graph import describe
-from topo_search.search.driver_lock import FolderLock
 from topo_search.search.history import Trial
+from topo_search.search.locks.driver_lock import FolderLock
 
 __all__ = ["COMPARISON_COLUMNS", "RunFolder"]
 

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from topo_search.errors import InputError
-from topo_search.search.database_lock import DatabaseLock, make_table
 from topo_search.search.evaluate import Request
 from topo_search.search.history import Evaluation
+from topo_search.search.locks.database_lock import DatabaseLock, make_table
 from topo_search.search.storage import database_errors
-from topo_search.search.storage_url import without_password
+from topo_search.search.storage.url import without_password
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from topo_search.errors import InputError, RunFailedError
 from topo_search.graph import FAMILIES, OPERATORS, ModuleGraph, describe
-from topo_search.search.driver_lock import DriverLock
 from topo_search.search.history import Evaluation, Pretraining, Proposal, Trial
+from topo_search.search.locks.driver_lock import DriverLock
 from topo_search.search.objectives import trial_values
 from topo_search.search.space import SearchSpace
 from topo_search.search.strategies import STARTS, find_strategies, strategy_names

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from topo_search.errors import InputError
-from topo_search.search.file_systems import network_file_system
-from topo_search.search.owner import BEAT_SECONDS, Heartbeat, Owner, in_use, taken_over, watch
+from topo_search.search.locks.owner import BEAT_SECONDS, Heartbeat, Owner, in_use, taken_over, watch
+from topo_search.search.storage.file_systems import network_file_system
 
 __all__ = ["DriverLock", "FolderLock"]
 

@@ -12,7 +12,7 @@ from typing import IO
 from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.storages.journal._file import BaseJournalFileLock
 
-from topo_search.search.file_systems import network_file_system
+from topo_search.search.storage.file_systems import network_file_system
 
 __all__ = ["JournalLock", "damaged_line", "mend_end"]
 

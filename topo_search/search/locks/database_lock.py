@@ -10,9 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from topo_search.errors import InputError
-from topo_search.search.owner import BEAT_SECONDS, SILENT_BEATS, Heartbeat, Owner, in_use, taken_over, watch
+from topo_search.search.locks.owner import BEAT_SECONDS, SILENT_BEATS, Heartbeat, Owner, in_use, taken_over, watch
 from topo_search.search.storage import database_errors, open_engine
-from topo_search.search.storage_url import failure_reason, is_shareable, without_password
+from topo_search.search.storage.url import failure_reason, is_shareable, without_password
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
