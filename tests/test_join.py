@@ -4,6 +4,8 @@ import csv
 import os
 import secrets
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -15,6 +17,8 @@ from support.postgres import running_server
 from support.searching import ScrambledExecutor
 from support.tiny import tiny_space
 
+from topo_search import evolve
+from topo_search.config import space_to_yaml
 from topo_search.errors import InputError, RunFailedError
 from topo_search.graph import make_family
 from topo_search.search import (
@@ -24,6 +28,7 @@ from topo_search.search import (
     SearchDriver,
     SearchStudy,
     Trial,
+    has_study,
     open_storage,
 )
 from topo_search.search.locks.database_lock import DatabaseLock
@@ -168,9 +173,76 @@ def test_who_does_not_join_is_kept_out_and_told_by_whom(url, tmp_path):
     with pytest.raises(InputError, match=owned):
         DatabaseLock(url, "run")
     joined.kill()
-    alone = DatabaseLock(url, "run")
-    assert f"in use by process {os.getpid()} " in ended(join(url, tmp_path / "a"), 2)
-    alone.release()
+
+
+def command(folder, url, *options):
+    """The command line, in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "topo_search", *options, "--workers", "1"],
+        cwd=folder,
+        env={**os.environ, "TOPO_SEARCH_STORAGE": url, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process, status=0):
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == status, err
+    return out + err
+
+
+def test_the_second_driver_joins_a_first_one_that_started_as_always(server, url, tmp_path):
+    folders = [tmp_path / name for name in ("first", "second", "third")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "tiny.yaml").write_text(space_to_yaml(tiny_space()))
+    evolve = ("evolve", "--space", "tiny.yaml", "--out", "shared", "--quiet")
+    first = command(folders[0], url, *evolve, "--budget", str(BUDGET))
+    while not study_begun(url, "shared"):
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.05)
+    second = command(folders[1], url, *evolve, "--join")
+    other_seed = command(folders[2], url, *evolve, "--join", "--seed", "5")
+    refused = finish(other_seed, 2)
+    assert "study 'shared' was begun with another seed" in refused
+    assert not (folders[2] / "shared").exists()
+    said = [refused, finish(command(folders[2], url, *evolve), 2), finish(first), finish(second)]
+    assert "study 'shared' exists in the storage" in said[1]
+    tables = [without_times(rows(folder / "shared")) for folder in folders[:2]]
+    assert len(tables[0]) == BUDGET
+    assert tables[0] == tables[1]
+    stored = optuna.load_study(study_name="shared", storage=open_storage(url)).get_trials(deepcopy=False)
+    assert sorted(trial.user_attrs["number"] for trial in stored) == list(range(BUDGET))
+    # One of them extends the search; the other one learns of it when it joins again.
+    said.append(finish(command(folders[0], url, "resume", "shared", "--budget", str(BUDGET + 3), "--quiet")))
+    said.append(finish(command(folders[1], url, "resume", "shared", "--join", "--quiet")))
+    tables = [without_times(rows(folder / "shared")) for folder in folders[:2]]
+    assert len(tables[1]) == BUDGET + 3
+    assert tables[0] == tables[1]
+    check_no_password(server, folders[:2], said)
+
+
+def study_begun(url, name):
+    return has_study(open_storage(url), name) and bool(
+        optuna.load_study(study_name=name, storage=open_storage(url)).user_attrs.get("budgets")
+    )
+
+
+def test_a_study_that_was_deleted_leaves_nothing_to_the_next_of_its_name(url, tmp_path):
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    options = {"budget": 4, "workers": 1, "storage": url}
+    evolve(tiny_space(), out=tmp_path / "first" / "run", **options)
+    optuna.delete_study(study_name="run", storage=open_storage(url))
+    slow = tiny_space().model_copy(
+        update={"training": tiny_space().training.model_copy(update={"learning_rate": 1e-5})}
+    )
+    again = evolve(slow, out=tmp_path / "second" / "run", **options)
+    alone = evolve(slow, out=tmp_path / "alone", budget=4, workers=1)
+    assert again.evaluated == alone.evaluated
+    assert without_times(rows(again.folder)) == without_times(rows(alone.folder))
 
 
 def test_another_seed_and_a_larger_budget_are_refused(url, tmp_path):

@@ -216,7 +216,7 @@ def url(tmp_path):
 
 def drivers(url):
     with open_engine(url).connect() as connection:
-        return connection.execute(text("SELECT study, joined, beat FROM topo_search_drivers")).all()
+        return connection.execute(text("SELECT study, beat FROM topo_search_drivers")).all()
 
 
 def test_a_study_has_one_driver(url):
@@ -281,21 +281,25 @@ def joinable(url, monkeypatch):
     return url
 
 
-def test_drivers_that_join_are_let_in_and_keep_others_out(joinable):
-    first = DatabaseLock(joinable, "run", joins=True)
+def test_drivers_that_join_are_let_in_and_others_are_not(joinable):
+    first = DatabaseLock(joinable, "run")
+    assert not first.exclusive  # It must expect another driver's trials, since others may join it.
     second = DatabaseLock(joinable, "run", joins=True)
-    assert not first.exclusive
-    with pytest.raises(InputError, match=OWNED):
+    with pytest.raises(InputError, match=f"{OWNED} at a time, or --join to drive it together$"):
         DatabaseLock(joinable, "run")
     first.release()
     with pytest.raises(InputError, match=OWNED):
         DatabaseLock(joinable, "run")
     second.release()
-    alone = DatabaseLock(joinable, "run")
-    assert alone.exclusive
-    with pytest.raises(InputError, match=OWNED):
-        DatabaseLock(joinable, "run", joins=True)
-    alone.release()
+    DatabaseLock(joinable, "run").release()
+
+
+def test_a_study_that_cannot_be_joined_has_one_driver(url):
+    lock = DatabaseLock(url, "run")
+    assert lock.exclusive
+    with pytest.raises(InputError, match=r"expected one driver at a time$"):
+        DatabaseLock(url, "run")
+    lock.release()
 
 
 def test_others_are_alive_while_they_beat(joinable, monkeypatch):

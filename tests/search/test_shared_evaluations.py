@@ -1,7 +1,9 @@
+import dataclasses
 import threading
 
 import pytest
 from sqlalchemy import text
+from support.saving import leave_network
 from support.searching import ScrambledExecutor, formula_evaluation
 from support.tiny import tiny_graph
 
@@ -26,9 +28,9 @@ class Drivers:
         self.url = f"sqlite:///{path}/study.db"
         self._locks = []
 
-    def join(self):
+    def join(self, study="a1"):
         self._locks.append(DatabaseLock(self.url, "run", joins=True, interval=60))
-        return SharedEvaluationLog(self._locks[-1])
+        return SharedEvaluationLog(self._locks[-1], study)
 
     def leave(self, log):
         log._lock.release()
@@ -116,9 +118,22 @@ def test_studies_of_one_database_do_not_mix(drivers):
     log.claim(request(), label="")
     log.finish(request(), RESULT)
     other = DatabaseLock(drivers.url, "other")
-    assert SharedEvaluationLog(other).find(request()) is None
-    assert SharedEvaluationLog(other).claim(request(), label="")
+    assert SharedEvaluationLog(other, "a1").find(request()) is None
+    assert SharedEvaluationLog(other, "a1").claim(request(), label="")
     other.release()
+
+
+def test_evaluations_of_a_study_that_was_deleted_are_not_those_of_the_next_of_its_name(drivers):
+    log = drivers.join("a1")
+    log.claim(request(), label="")
+    log.finish(request(), RESULT)
+    next_one = drivers.join("b2")
+    assert next_one.find(request()) is None
+    assert next_one.attempts(request()) == 0
+    assert next_one.claim(request(), label="")
+    other = dataclasses.replace(RESULT, score=0.125)
+    assert next_one.finish(request(), other) == other
+    assert drivers.join("a1").find(request()) == RESULT
 
 
 # ---- the pool
@@ -170,7 +185,7 @@ def test_a_network_is_trained_in_every_folder_and_scored_once(drivers, tmp_path)
         entry = request(0, save_to=str(path))
         assert results(Pool(executor, log), [entry]) == [formula_evaluation(entry)]
         assert len(executor.evaluated) == 1
-        path.mkdir()
+        leave_network(path)
         assert results(Pool(executor, log), [entry]) == [formula_evaluation(entry)]
         assert len(executor.evaluated) == 1
 

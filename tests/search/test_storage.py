@@ -32,6 +32,10 @@ URLS = [
     "mysql://user:s3cret@host/name?passwd=s3cret",
     "nosuchdb://user:s3cret@host",
     "postgresql://user:s3cret@host:notaport/name",
+    "postgresql://user:s3c?ret@x@host/name",
+    "postgresql://user:s3c/ret@x@host/name",
+    "mysql://user@host/name?ssl_key_passphrase=s3cret",
+    "nosuchdb://host/?odbc_connect=UID%3Duser%3BPWD%3Ds3cret",
 ]
 
 

@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from support.saving import leave_network
 from support.searching import ScrambledExecutor, formula_evaluation
 from support.tiny import tiny_space
 from topo_search.errors import InputError, RunFailedError
@@ -43,8 +44,7 @@ def drive(url: str, path: Path, *, budget: int | None, seed: int, seconds: float
     def evaluate(request: Request):
         time.sleep(seconds)
         if request.save_to is not None:
-            Path(request.save_to).mkdir(parents=True, exist_ok=True)
-            (Path(request.save_to) / "graph.json").write_text(request.graph)
+            leave_network(request.save_to, request.graph)
         else:
             os.write(noted, f"{request.key}\n".encode())
         return formula_evaluation(request)
@@ -55,7 +55,7 @@ def drive(url: str, path: Path, *, budget: int | None, seed: int, seconds: float
         study = SearchStudy(storage, "run", space=space, lock=lock)
         study.record_run({"seed": seed, "storage": url})
         study.join_budget(budget, default=30)
-        log = SharedEvaluationLog(lock)
+        log = SharedEvaluationLog(lock, study.identity)
         executor = ScrambledExecutor(slots=2, seed=os.getpid(), evaluate=evaluate)
         driver = SearchDriver(space, seed=seed, study=study, log=log, executor=executor, folder=folder)
         driver.run(study.budgets)

@@ -10,7 +10,7 @@ from typing import Any
 from topo_search.api.search_result import SearchResult, read_winners, summary
 from topo_search.api.setup import NoticeCallback, Setup
 from topo_search.config import parse_run, read_space_file, space_to_yaml
-from topo_search.errors import InputError
+from topo_search.errors import InputError, RunFailedError
 from topo_search.files import disk_errors, read_json, write_atomically, write_json
 from topo_search.search import (
     DatabaseLock,
@@ -22,6 +22,7 @@ from topo_search.search import (
     SearchStudy,
     SharedEvaluationLog,
     compare_winners,
+    database_errors,
     is_shareable,
     open_storage,
     rescore,
@@ -35,7 +36,7 @@ DEFAULT_BUDGET = 200
 
 
 def is_finished(folder: str | Path, budget: int | None = None) -> bool:
-    """Whether a run has ended with this budget, its own where none is given.
+    """Whether a run has ended and its budget is the one given, or none is given.
 
     Raises:
         InputError: if the summary of the run is corrupt.
@@ -44,8 +45,9 @@ def is_finished(folder: str | Path, budget: int | None = None) -> bool:
     if not (run_folder.space.is_file() and run_folder.summary.is_file()):
         return False
     done = read_json(run_folder.summary, "summary").get("budget")
-    wanted = budget or parse_run(*read_space_file(run_folder.space))["budget"]
-    return isinstance(done, int) and done == wanted
+    # One that another driver extends right now has a summary of its earlier budget.
+    own = parse_run(*read_space_file(run_folder.space))["budget"]
+    return isinstance(done, int) and done == own and budget in (None, own)
 
 
 def run_search(
@@ -80,6 +82,7 @@ def run_search(
     with disk_errors(folder.path), contextlib.ExitStack() as stack:
         database = None
         if storage is not None:
+            stack.enter_context(database_errors(storage))
             open_storage(storage)
             database = DatabaseLock(storage, run["study"], joins=join)
             stack.callback(database.release)
@@ -115,16 +118,19 @@ def _run_locked(
         budget = study.join_budget(budget, default=DEFAULT_BUDGET)
         write_atomically(folder.space, space_to_yaml(space, {**run, "budget": budget}))
     else:
-        budget = _settled(study, budget or DEFAULT_BUDGET)
+        budget = _checked_budget(study, budget or DEFAULT_BUDGET)
+        # The file first: where only that is written a resume completes it, without being told the budget again.
         if budget != run["budget"]:
             write_atomically(folder.space, space_to_yaml(space, {**run, "budget": budget}))
+        if budget not in study.budgets:
+            study.add_budget(budget)
     seed = int(run["seed"])
     finished = is_finished(folder.path, budget)
     comparison = None
     # A database that drivers can share holds the evaluations too: the study is then all that a run needs to go on.
     evaluations: EvaluationLog | SharedEvaluationLog
     if database is not None and is_shareable(database.location):
-        evaluations = SharedEvaluationLog(database)
+        evaluations = SharedEvaluationLog(database, study.identity)
     else:
         evaluations = EvaluationLog(folder.log, lock=lock)
     with contextlib.closing(evaluations) as log, setup.executor() as executor:
@@ -139,7 +145,9 @@ def _run_locked(
         try:
             driver.run(study.budgets)
         except BaseException:
-            driver.write_tables()
+            # What ended the run is told, whatever else fails; who was taken over leaves the table to the next driver.
+            with contextlib.suppress(OSError, RunFailedError), lock.writing():
+                driver.write_tables()
             raise
         agreement = measure_agreement(driver, on_progress=on_progress)
         if agreement:
@@ -163,26 +171,31 @@ def _run_locked(
         inherited=space.search.inherit_weights,
     )
     write_json(folder.summary, summary(result, budget))
-    remove_scratch(folder.path)
+    _remove_scratch(folder)
     return result
 
 
 def remove_scratch(path: str | Path) -> None:
-    """Remove what only an unfinished run needs, from a finished one.
-
-    Not before the summary is there: without their networks winners would be trained again.
-    """
+    """Remove what only an unfinished run needs, from a finished one; nothing where a driver is at it."""
     folder = RunFolder(Path(path))
+    with contextlib.suppress(InputError):
+        folder.lock()
+        try:
+            if is_finished(path):
+                _remove_scratch(folder)
+        finally:
+            folder.unlock()
+
+
+def _remove_scratch(folder: RunFolder) -> None:
+    """Not before the summary is there: without their networks winners would be trained again."""
     shutil.rmtree(folder.full, ignore_errors=True)
     shutil.rmtree(folder.rungs, ignore_errors=True)
 
 
-def _settled(study: SearchStudy, budget: int) -> int:
-    """Record a budget that is larger than the study's; a smaller one is refused."""
-    budgets = study.budgets
-    last = budgets[-1] if budgets else 0
+def _checked_budget(study: SearchStudy, budget: int) -> int:
+    """A budget that is no smaller than the study's."""
+    last = max(study.budgets, default=0)
     if budget < last:
         raise InputError(f"budget {budget} is below the run's {last}: expected at least as much")
-    if budget > last:
-        study.add_budget(budget)
     return budget

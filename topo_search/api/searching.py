@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from topo_search.search import (
     RunFolder,
     TrialResources,
     check_study_name,
+    check_url,
+    database_errors,
     has_study,
     is_shareable,
     open_storage,
@@ -88,6 +91,8 @@ def evolve(
     if budget is not None:
         check_budget(budget)
     check_seed(seed)
+    if storage is not None:
+        check_url(storage)
     _check_join(join, storage)
     setup = prepare(
         space,
@@ -106,9 +111,11 @@ def evolve(
     name = check_study_name(path.resolve().name)
     if join and setup.space.search.inherit_weights:
         raise InputError("search.inherit_weights keeps couplings in one folder: expected it off to join")
-    if storage is not None and has_study(open_storage(storage, to_write=False), name) and not join:
+    known = storage is not None and _knows(storage, name)
+    if known and not join:
         raise InputError(f"study {name!r} exists in the storage: give --out with another name, or --join it")
     folder = RunFolder(path)
+    was_there = path.exists()
     folder.create()
     lock = folder.lock()
     try:
@@ -139,6 +146,12 @@ def evolve(
             on_progress=on_progress,
             on_notice=on_notice,
         )
+    except InputError:
+        # What is refused here (no such cluster, a study of another seed) must not stand in the way of the next try.
+        # A study that this call has made is there to be resumed.
+        if storage is None or known or not _knows(storage, name):
+            _withdraw(folder, was_there=was_there)
+        raise
     finally:
         folder.unlock()
 
@@ -180,6 +193,8 @@ def resume(
         InputError: if the folder is no run, another driver holds it, or the budget is below the run's.
     """
     run_folder = RunFolder(Path(folder))
+    if storage is not None:
+        check_url(storage)
     if not run_folder.space.is_file() and storage is not None:
         _restore(run_folder, storage)
     if not run_folder.space.is_file():
@@ -200,8 +215,13 @@ def resume(
         raise InputError("search.inherit_weights keeps couplings in one folder: expected it off to join")
     # Without a journal a killed run has no study yet; a database that does not know one that was begun is another one.
     begun = run_folder.log.exists() or run_folder.trials.exists()
-    if location is not None and begun and not has_study(open_storage(location, to_write=False), run["study"]):
+    if location is not None and begun and not _knows(location, run["study"]):
         raise InputError(f"unknown study {run['study']!r}: expected it in the storage of the run")
+    if storage is not None and run.get("storage") is None and run_folder.journal.exists():
+        raise InputError(
+            f"the run's study is {run_folder.journal}: expected no --storage and no TOPO_SEARCH_STORAGE "
+            "(remove that file where the study was copied)"
+        )
     setup = prepare(
         space,
         workers=workers,
@@ -235,6 +255,23 @@ def _check_join(join: bool, storage: str | None) -> None:
         raise InputError("--join needs a database that drivers can share: expected a PostgreSQL or MySQL URL")
 
 
+def _knows(location: str, study: str) -> bool:
+    with database_errors(location):
+        return has_study(open_storage(location, to_write=False), study)
+
+
+def _withdraw(folder: RunFolder, *, was_there: bool) -> None:
+    """Remove what a run has written that has evaluated nothing yet."""
+    if folder.trials.exists() or (folder.log.exists() and folder.log.stat().st_size):
+        return
+    for file in (folder.space, folder.log, folder.journal, folder.path / ".lock"):
+        file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # Files of others are left, and their folders with them.
+        folder.rungs.rmdir()
+        if not was_there:
+            folder.path.rmdir()
+
+
 def _notify_of_storage(location: str | Path, on_notice: NoticeCallback | None) -> None:
     notice = storage_notice(location)
     if notice is not None and on_notice is not None:
@@ -244,8 +281,11 @@ def _notify_of_storage(location: str | Path, on_notice: NoticeCallback | None) -
 def _restore(folder: RunFolder, storage: str) -> None:
     """Make the folder of a run anew from what its study holds."""
     name = check_study_name(folder.path.resolve().name)
-    values, run = recorded_run(open_storage(storage), name)
+    with database_errors(storage):
+        values, run = recorded_run(open_storage(storage), name)
     space = parse_space(values, where=f"study {name!r}")
+    if space.search.inherit_weights:
+        raise InputError(f"study {name!r} inherits couplings, which were files of its folder: expected that folder")
     data_dir = run.get("data_dir")
     run |= {
         "storage": without_password(storage),

@@ -155,7 +155,8 @@ def resume(
             )
         show_training(trained, as_json)
         return
-    if api.is_finished(folder, budget):
+    # One that joins asks the study: another driver may have extended it.
+    if not join and api.is_finished(folder, budget):
         # It may have been killed between its last file and its tidying up.
         api.remove_scratch(folder)
         say(f"run {folder} is finished: nothing to do (a larger --budget extends it)", quiet=quiet)

@@ -34,6 +34,8 @@ from topo_search.search.shared_evaluations import SharedEvaluationLog
 from topo_search.search.space import SearchSpace
 from topo_search.search.storage import (
     check_study_name,
+    check_url,
+    database_errors,
     has_study,
     is_shareable,
     open_storage,
@@ -83,8 +85,10 @@ __all__ = [
     "TrialResources",
     "candidate_network",
     "check_study_name",
+    "check_url",
     "compare_winners",
     "control_graphs",
+    "database_errors",
     "find_strategies",
     "has_study",
     "is_shareable",

@@ -32,6 +32,7 @@ class SharedEvaluationLog:
 
     Args:
         lock: this driver's, held while the log is used.
+        study: identity of the study: evaluations of one that was deleted are not those of another of its name.
 
     Raises:
         InputError: if the table holds something else than evaluations.
@@ -39,8 +40,8 @@ class SharedEvaluationLog:
 
     poll_seconds: float | None = 0.3
 
-    def __init__(self, lock: DatabaseLock) -> None:
-        self._lock = lock
+    def __init__(self, lock: DatabaseLock, study: str) -> None:
+        self._lock, self._study = lock, study
         self._results: dict[str, Evaluation] = {}
         self._attempts: dict[str, int] = {}
         text = "LONGTEXT" if lock.engine.dialect.name in ("mysql", "mariadb") else "TEXT"
@@ -49,10 +50,11 @@ class SharedEvaluationLog:
             rows = lock.execute(
                 connection,
                 "SELECT request, attempts, result FROM topo_search_evaluations "
-                "WHERE study = :study AND result IS NOT NULL",
+                "WHERE study = :study AND request LIKE :these AND result IS NOT NULL",
+                these=f"{study}:%",
             )
-            for key, attempts, result in rows:
-                self._take(key, attempts, result)
+            for request, attempts, result in rows:
+                self._take(request.removeprefix(f"{study}:"), attempts, result)
 
     def _take(self, key: str, attempts: int, result: str) -> Evaluation:
         try:
@@ -63,9 +65,14 @@ class SharedEvaluationLog:
         self._results[key], self._attempts[key] = evaluation, attempts
         return evaluation
 
+    def _request(self, key: str) -> str:
+        return f"{self._study}:{key}"
+
     def _row(self, connection: Connection, key: str) -> Any:
         return self._lock.execute(
-            connection, f"SELECT owner, attempts, result FROM topo_search_evaluations {_THIS}", request=key
+            connection,
+            f"SELECT owner, attempts, result FROM topo_search_evaluations {_THIS}",
+            request=self._request(key),
         ).first()
 
     def find(self, request: Request) -> Evaluation | None:
@@ -107,7 +114,7 @@ class SharedEvaluationLog:
                     connection,
                     "INSERT INTO topo_search_evaluations (study, request, owner, attempts) "
                     "VALUES (:study, :request, :token, 1)",
-                    request=key,
+                    request=self._request(key),
                 )
         except IntegrityError:
             return False
@@ -120,7 +127,7 @@ class SharedEvaluationLog:
             done = self._lock.execute(
                 connection,
                 f"UPDATE topo_search_evaluations SET {change} {_THIS} AND result IS NULL {condition}",
-                request=key,
+                request=self._request(key),
                 **values,
             )
             return bool(done.rowcount)

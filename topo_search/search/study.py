@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from topo_search.search.history import Evaluation, Pretraining, Proposal, Trial
 from topo_search.search.locks.driver_lock import DriverLock
 from topo_search.search.objectives import trial_values
 from topo_search.search.space import SearchSpace
+from topo_search.search.storage.studies import check_same_run
 from topo_search.search.strategies import STARTS, find_strategies, strategy_names
 
 __all__ = ["SearchStudy"]
@@ -86,7 +88,7 @@ class SearchStudy:
             sampler=optuna.samplers.RandomSampler(),
             load_if_exists=True,
         )
-        if not {"labels", "budgets"} <= set(self.study.user_attrs):
+        if not {"labels", "budgets", "identity"} <= set(self.study.user_attrs):
             if self.study.get_trials(deepcopy=False):
                 raise InputError(f"study {name!r} in this storage is not one that `evolve` made: give another --out")
             # Optuna wants the same choices in every trial; later versions may know more strategies.
@@ -96,11 +98,14 @@ class SearchStudy:
             strategies = sorted({*strategy_names(), STARTS})
             self.study.set_user_attr("labels", {"strategies": strategies, "operators": operators})
             self.study.set_user_attr("budgets", [])
+            self.study.set_user_attr("identity", secrets.token_hex(8))
         labels: dict[str, Any] = self.study.user_attrs["labels"]
         if not all(isinstance(label, str) for kind in ("strategies", "operators") for label in labels[kind]):
             raise TypeError("labels must be text")
         if not all(type(budget) is int and budget > 0 for budget in self.budgets):
             raise TypeError("budgets must be integers from 1")
+        if not (isinstance(self.identity, str) and self.identity.isalnum() and len(self.identity) <= 32):
+            raise TypeError("identity must be letters and digits")
         # Made here, where whatever they raise means that the study is not ours.
         self._strategies = CategoricalDistribution(labels["strategies"])
         self._operators = CategoricalDistribution(labels["operators"])
@@ -108,13 +113,11 @@ class SearchStudy:
     def record_run(self, run: Mapping[str, Any]) -> None:
         """Record what the run is, so that its folder can be made anew where it is lost; see :func:`recorded_run`.
 
-        A driver that joins others must have the space and the seed that the study was begun with.
-
         Args:
             run: the section ``run`` of ``space.yaml``. The storage's URL is left out: the study lies there.
 
         Raises:
-            InputError: if it joins a run of another space or seed.
+            InputError: if it is a run of another space or seed.
         """
         # Through JSON, as it will be read: its lists are no tuples.
         own = json.loads(json.dumps({k: v for k, v in run.items() if k != "storage"}))
@@ -123,16 +126,14 @@ class SearchStudy:
             known = self.study.user_attrs.get("run")
             if known is None:
                 self.study.set_user_attr("run", {"space": values, "run": own})
-        # One that drives it alone takes the space from its own folder, which a later version may have added to.
-        if known is None or self._lock is None or self._lock.exclusive:
-            return
-        for entry, mine in (("seed", own.get("seed")), *values.items()):
-            theirs = known["run"].get("seed") if entry == "seed" else known["space"].get(entry)
-            if theirs != mine:
-                raise InputError(
-                    f"study {self.study.study_name!r} was begun with another {entry}: expected the space and the seed "
-                    "of its run"
-                )
+        if known is not None:
+            check_same_run(self.study.study_name, known, self.space, own)
+
+    @property
+    def identity(self) -> str:
+        """Tells this study from any other, of whatever name."""
+        found: str = self.study.user_attrs["identity"]
+        return found
 
     @property
     def budgets(self) -> list[int]:
@@ -260,6 +261,8 @@ class SearchStudy:
                 numbers = (number, attributes["attempts"] - 1, *proposal.parents)
                 if not all(type(value) is int and value >= 0 for value in numbers):
                     raise ValueError("number, attempts and parents must be integers from 0")
+                if not results:
+                    raise ValueError("it has no results")
                 found[number] = Trial(
                     number,
                     proposal,

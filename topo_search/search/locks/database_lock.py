@@ -1,4 +1,4 @@
-"""One driver a study in a database, or several that have joined it: a row for each, with its beat."""
+"""One driver a study in a database, or several where others have joined it: a row for each, with its beat."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["DatabaseLock", "make_table"]
 
 _STUDIES = "CREATE TABLE IF NOT EXISTS topo_search_studies (study VARCHAR(200) NOT NULL PRIMARY KEY)"
 _DRIVERS = """CREATE TABLE IF NOT EXISTS topo_search_drivers (
-    token VARCHAR(32) NOT NULL PRIMARY KEY, study VARCHAR(200) NOT NULL, joined INTEGER NOT NULL,
-    host VARCHAR(200) NOT NULL, place VARCHAR(200) NOT NULL, pid BIGINT NOT NULL, started VARCHAR(40) NOT NULL,
+    token VARCHAR(32) NOT NULL PRIMARY KEY, study VARCHAR(200) NOT NULL, host VARCHAR(200) NOT NULL,
+    place VARCHAR(200) NOT NULL, pid BIGINT NOT NULL, started VARCHAR(40) NOT NULL,
     since VARCHAR(40) NOT NULL, beat BIGINT NOT NULL, seen DOUBLE PRECISION NOT NULL)"""
 _OWNER = "token, host, place, pid, started, since, beat, seen"
 # Two drivers that make the same table at once: the database tells one of them off.
@@ -51,12 +51,12 @@ class DatabaseLock:
     """A driver's row in the table ``topo_search_drivers``; its beat goes on until it is released.
 
     A process of this machine is looked up, so its row counts for nothing once it is gone; a driver elsewhere is watched
-    for some beats. Drivers that join share a study with each other, never with one that drives it alone.
+    for some beats. A driver that joins is let in beside those that are there, another one is refused.
 
     Args:
         location: URL of the study's storage.
         study: its name.
-        joins: whether others may drive it at the same time; they must join too.
+        joins: whether to drive it beside others.
         interval: seconds between beats.
 
     Raises:
@@ -92,8 +92,8 @@ class DatabaseLock:
 
     @property
     def exclusive(self) -> bool:
-        """Whether no other driver works on the study meanwhile."""
-        return not self.joins
+        """Whether no other driver can work on the study meanwhile."""
+        return not is_shareable(self.location)
 
     @property
     def token(self) -> str:
@@ -128,36 +128,39 @@ class DatabaseLock:
         while True:
             doubtful = None
             with self._turn() as connection:
-                for owner, joined in self._others(connection):
+                for owner in self._others(connection):
                     gone = not owner.is_running if owner.is_here else silent.get(owner.token) == owner.beat
                     if gone:
                         self._strike(connection, owner)
-                    elif not (joined and self.joins):
+                    elif not self.joins:
                         if owner.is_here:
-                            raise in_use(self._what, owner)
+                            raise self._in_use(owner)
                         doubtful = owner
                 if doubtful is None:
                     self._enter(connection)
                     return
             silence = watch(partial(self._find, doubtful.token), doubtful, interval=self._interval)
             if silence is not None:
-                raise in_use(self._what, doubtful, silence=silence)
+                raise self._in_use(doubtful, silence)
             silent[doubtful.token] = doubtful.beat
 
+    def _in_use(self, owner: Owner, silence: float | None = None) -> InputError:
+        hint = "" if self.exclusive else ", or --join to drive it together"
+        return in_use(self._what, owner, silence=silence, hint=hint)
+
     def _enter(self, connection: Connection) -> None:
-        values = asdict(self._owner) | {"joined": int(self.joins)}
         self.execute(
             connection,
-            f"INSERT INTO topo_search_drivers (study, joined, {_OWNER}) VALUES "
-            "(:study, :joined, :token, :host, :place, :pid, :started, :since, :beat, :seen)",
-            **values,
+            f"INSERT INTO topo_search_drivers (study, {_OWNER}) VALUES "
+            "(:study, :token, :host, :place, :pid, :started, :since, :beat, :seen)",
+            **asdict(self._owner),
         )
 
-    def _others(self, connection: Connection) -> list[tuple[Owner, bool]]:
+    def _others(self, connection: Connection) -> list[Owner]:
         rows = self.execute(
-            connection, f"SELECT joined, {_OWNER} FROM topo_search_drivers WHERE study = :study AND token <> :token"
+            connection, f"SELECT {_OWNER} FROM topo_search_drivers WHERE study = :study AND token <> :token"
         ).mappings()
-        return [(Owner(**{k: v for k, v in row.items() if k != "joined"}), bool(row["joined"])) for row in rows]
+        return [Owner(**row) for row in rows]
 
     def _find(self, token: str) -> Owner | None:
         with self.engine.connect() as connection:
@@ -218,7 +221,7 @@ class DatabaseLock:
         row = self.execute(connection, "SELECT beat FROM topo_search_drivers WHERE token = :token").first()
         if row is None:
             others = self._others(connection)
-            raise taken_over(self._what, others[0][0] if others else None)
+            raise taken_over(self._what, others[0] if others else None)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

@@ -126,15 +126,15 @@ def _process(pid: int) -> str | None:
     return ""
 
 
-def in_use(what: str, owner: Owner | None, *, silence: float | None = None) -> InputError:
-    """That another driver holds a run: who, since when, and how long ago it was seen."""
+def in_use(what: str, owner: Owner | None, *, silence: float | None = None, hint: str = "") -> InputError:
+    """That another driver holds a run: who, since when, how long ago it was seen, and what may be done instead."""
     if owner is None:
         return InputError(f"{what} is in use by another process: expected one driver at a time")
     silence = owner.silence if silence is None else silence
     seen = "" if silence is None else f" (seen {silence:.0f} s ago)"
     return InputError(
         f"{what} is in use by process {owner.pid} on host {owner.host} since {owner.since}{seen}: "
-        "expected one driver at a time"
+        f"expected one driver at a time{hint}"
     )
 
 

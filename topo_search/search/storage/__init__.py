@@ -3,15 +3,16 @@
 - :func:`open_storage`, :func:`open_engine`: a storage, and its database; :func:`storage_notice`: what to know before.
 - :func:`database_errors`: its failures in one line, without passwords.
 - :func:`has_study`, :func:`check_study_name`, :func:`recorded_run`: a study in it, by its name.
-- :func:`is_shareable`, :func:`without_password`: what an address says, and how it may be shown.
+- :func:`check_url`, :func:`is_shareable`, :func:`without_password`: what an address says, and how it may be shown.
 """
 
 from topo_search.search.storage.opening import database_errors, open_engine, open_storage, storage_notice
 from topo_search.search.storage.studies import check_study_name, has_study, recorded_run
-from topo_search.search.storage.url import is_shareable, without_password
+from topo_search.search.storage.url import check_url, is_shareable, without_password
 
 __all__ = [
     "check_study_name",
+    "check_url",
     "database_errors",
     "has_study",
     "is_shareable",

@@ -12,6 +12,9 @@ NETWORK = frozenset(
     {
         *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "coda", "ncpfs", "9p", "lustre", "gpfs", "beegfs"),
         *("ceph", "glusterfs", "orangefs", "pvfs2", "panfs", "wekafs", "davfs", "ocfs2", "gfs2", "s3fs", "sshfs"),
+        # Folders of a virtual machine's host, where its locks end.
+        *("virtiofs", "vboxsf", "vmhgfs", "prl_fs"),
+        "daos",
     }
 )
 # File systems in user space tell their kind after the dot.
@@ -19,6 +22,7 @@ NETWORK_FUSE = frozenset(
     {
         *("sshfs", "glusterfs", "ceph", "ceph-fuse", "s3fs", "gcsfuse", "rclone", "davfs", "juicefs", "mfs", "moosefs"),
         *("beegfs", "cvmfs2", "goofys", "blobfuse", "blobfuse2", "smbnetfs", "curlftpfs"),
+        *("mount-s3", "nfs", "gpfs", "seaweedfs", "alluxio-fuse", "dfuse", "grpcfuse", "vmhgfs-fuse"),
     }
 )
 

@@ -165,6 +165,8 @@ def _prepare(engine: sqlalchemy.Engine) -> None:
     statements = {
         "sqlite": ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL"),
         "postgresql": (f"SET idle_in_transaction_session_timeout = {IDLE_TRANSACTION_MS}",),
+        # It knows no limit for transactions alone; a connection that merely rested is made again.
+        **dict.fromkeys(("mysql", "mariadb"), (f"SET SESSION wait_timeout = {IDLE_TRANSACTION_MS // 1000}",)),
     }.get(engine.dialect.name, ())
     if not statements:
         return

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
 
 from topo_search.errors import InputError
+from topo_search.search.space import SearchSpace
 
-__all__ = ["check_study_name", "has_study", "recorded_run"]
+__all__ = ["check_same_run", "check_study_name", "has_study", "recorded_run"]
 
 LONGEST_NAME = 200
 
@@ -47,3 +50,39 @@ def recorded_run(storage: BaseStorage, name: str) -> tuple[dict[str, Any], dict[
         raise InputError(f"study {name!r} does not say what its run was: expected one that `evolve` made")
     # The budget of a run that was extended is the last one.
     return recorded["space"], {**recorded["run"], **({"budget": budgets[-1]} if budgets else {})}
+
+
+def check_same_run(name: str, recorded: Mapping[str, Any], space: SearchSpace, run: Mapping[str, Any]) -> None:
+    """Refuse to go on with a study by another search than the one that it was begun with.
+
+    Entries of the space that the study does not know are let pass: a later version may have added them.
+
+    Args:
+        name: of the study.
+        recorded: what it says of its run: ``space`` and ``run``.
+        space: of this search.
+        run: the section ``run`` of its ``space.yaml``.
+
+    Raises:
+        InputError: if the seed or an entry of the space is another.
+    """
+    mine = json.loads(space.model_dump_json())
+    odd = next(_differing(recorded["space"], mine), None)
+    if recorded["run"].get("seed") != run["seed"]:
+        odd = "seed"
+    if odd is not None:
+        raise InputError(f"study {name!r} was begun with another {odd}: expected the space and the seed of its run")
+
+
+def _differing(recorded: Any, mine: Any, path: str = "") -> Iterator[str]:
+    """Paths of entries that differ, without those that only one of two mappings of settings has."""
+    if not (isinstance(recorded, dict) and isinstance(mine, dict)):
+        if recorded != mine:
+            yield path
+        return
+    for key in recorded:
+        inner = f"{path}.{key}" if path else key
+        if key in mine:
+            yield from _differing(recorded[key], mine[key], inner)
+        else:
+            yield inner

@@ -15,7 +15,7 @@ from topo_search.errors import InputError
 if TYPE_CHECKING:
     import sqlalchemy
 
-__all__ = ["SERVERS", "failure_reason", "is_shareable", "resolved_url", "without_password"]
+__all__ = ["SERVERS", "check_url", "failure_reason", "is_shareable", "resolved_url", "without_password"]
 
 # The driver that is used where the URL names none: the first that is installed. With it, how to install one.
 SERVERS = {
@@ -28,7 +28,10 @@ EXPECTED = "expected a file, sqlite:///FILE, postgresql://USER@HOST/DATABASE or 
 
 # As SQLAlchemy reads a URL.
 _USERINFO = re.compile(r"^([\w+]+://[^:/]*):([^@]*)@")
-_SECRET_ENTRY = re.compile(r"([?&](?:[\w.-]*(?:password|passwd|secret|token)|pwd)=)([^&]*)", re.IGNORECASE)
+_LOGIN = re.compile(r"^[\w+]+://(?:[^:/@]*(?::[^@]*)?@)?")
+_SECRET_ENTRY = re.compile(
+    r"([?&](?:[\w.-]*(?:password|passwd|passphrase|secret|token)|pwd|odbc_connect)=)([^&]*)", re.IGNORECASE
+)
 
 
 def without_password(url: str) -> str:
@@ -69,12 +72,27 @@ def _parse(text: str) -> sqlalchemy.URL:
     except Exception:
         # What the parser says may quote the URL: an error in it is often an unescaped password.
         url = None
-    if url is None or any("@" in part for part in (url.host or "", url.database or "") if part):
+    # A second @ is one of a password that was not written as %40, wherever the parser has put what follows it.
+    if url is None or "@" in _LOGIN.sub("", text, count=1):
         scheme = text.partition("://")[0]
         raise InputError(
             f"storage {scheme}://... is no URL that can be read: {EXPECTED}; in a password write @ as %40, : as %3A"
         )
     return url
+
+
+def check_url(text: str) -> str:
+    """What was given as ``--storage``, if it is a URL.
+
+    Raises:
+        InputError: if it is none; what was given is not repeated, since it may hold a password.
+    """
+    if "://" not in text:
+        raise InputError(
+            "storage is no URL: expected sqlite:///FILE, postgresql://USER@HOST/DATABASE or mysql://USER@HOST/DATABASE"
+        )
+    _parse(text)
+    return text
 
 
 def resolved_url(text: str) -> sqlalchemy.URL:
