@@ -1,8 +1,10 @@
 """Runs beside other drivers, in studies that are not theirs, and after a crash between two of their files."""
 
+import contextlib
 import csv
 import json
 import shutil
+import sqlite3
 
 import optuna
 import pytest
@@ -222,6 +224,23 @@ def test_a_lost_folder_whose_couplings_were_inherited_is_not_made_anew(tmp_path,
     assert not (tmp_path / "lost").exists()
 
 
+@pytest.mark.parametrize("content", [None, "empty", "another"])
+def test_a_database_that_is_only_asked_is_neither_made_nor_changed(tmp_path, folder, content):
+    file = tmp_path / "other.db"
+    if content == "empty":
+        file.touch()
+    elif content == "another":
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            connection.execute("CREATE TABLE mine (thing TEXT)")
+    before = file.read_bytes() if content else None
+    (folder / "study.journal").unlink()
+    for run, message in ((folder, "unknown study 'finished'"), (tmp_path / "lost", "holds no studies")):
+        with pytest.raises(InputError, match=message):
+            resume(run, workers=1, storage=f"sqlite:///{file}")
+    assert not (tmp_path / "lost").exists()
+    assert (file.read_bytes() if file.exists() else None) == before
+
+
 # ---- a database that fails
 
 
@@ -234,7 +253,7 @@ def test_a_database_that_fails_while_it_is_read_ends_the_run_in_one_line(tmp_pat
     monkeypatch.setattr(SearchStudy, "trials", away)
     with pytest.raises(RunFailedError, match=r"^the study's database sqlite:.* failed: first line; what was finished"):
         evolve(QUICK, budget=BUDGET, workers=1, out=tmp_path / "run", storage=url)
-    monkeypatch.setattr("topo_search.api.searching.has_study", away)
+    monkeypatch.setattr("topo_search.api.searching.holds_studies", away)
     with pytest.raises(RunFailedError, match=r"^the study's database sqlite:.* failed: first line; what was finished"):
         evolve(QUICK, budget=BUDGET, workers=1, out=tmp_path / "next", storage=url)
 

@@ -1,6 +1,8 @@
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -161,3 +163,22 @@ def test_what_an_evaluation_may_take_of_the_machines_memory(monkeypatch, machine
     resources = TrialResources(memory_gb=memory_gb)
     executor = ProcessExecutor(SPACE, workers=2, device=device, resources=resources)
     assert [executor._memory_for(factor) for factor in (1.0, 2.0, 4.0)] == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads signal masks in /proc")
+def test_no_worker_not_even_the_first_can_be_interrupted_while_it_starts(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from topo_search.executors.worker import Worker\n"
+        "if __name__ == '__main__':\n"
+        "    for number in range(2):\n"
+        "        worker = Worker(number, print)\n"
+        "        status = Path(f'/proc/{worker.pid}/status').read_text()\n"
+        "        print(status.partition('SigBlk:')[2].split()[0])\n"
+        "        worker.kill()\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, timeout=60)
+    blocked = [int(mask, 16) & 1 << signal.SIGINT - 1 for mask in done.stdout.split()]
+    assert len(blocked) == 2
+    assert all(blocked)

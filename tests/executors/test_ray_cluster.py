@@ -112,7 +112,7 @@ def test_a_node_that_is_killed_costs_no_finished_trial(tmp_path, serial):
 
             decided, rows, study = search(tmp_path, executor, on_progress=kill)
             # Ray may count the node in for a while after it has told of its end.
-            wait_for(lambda: executor.slots == 2)
+            wait_for(lambda: executor._room.evaluations == 1)
     assert 30 <= killed[0] < 100
     assert len(nodes) == 2
     assert losses
@@ -131,7 +131,7 @@ def test_a_node_that_joins_later_gets_work(tmp_path, serial):
         def join(progress):
             if progress.done >= 10 and not joined:
                 joined.append(cluster.add().node_id)
-                wait_for(lambda: executor.slots == 3)
+                wait_for(lambda: executor._room.evaluations == 2)
 
         decided, rows, _ = search(tmp_path, executor, on_progress=join)
     assert joined[0] in nodes

@@ -28,6 +28,7 @@ from topo_search.search import (
     check_url,
     database_errors,
     has_study,
+    holds_studies,
     is_shareable,
     open_storage,
     recorded_run,
@@ -257,7 +258,7 @@ def _check_join(join: bool, storage: str | None) -> None:
 
 def _knows(location: str, study: str) -> bool:
     with database_errors(location):
-        return has_study(open_storage(location, to_write=False), study)
+        return holds_studies(location) and has_study(open_storage(location, to_write=False), study)
 
 
 def _withdraw(folder: RunFolder, *, was_there: bool) -> None:
@@ -282,7 +283,7 @@ def _restore(folder: RunFolder, storage: str) -> None:
     """Make the folder of a run anew from what its study holds."""
     name = check_study_name(folder.path.resolve().name)
     with database_errors(storage):
-        values, run = recorded_run(open_storage(storage), name)
+        values, run = recorded_run(open_storage(storage, to_write=False), name)
     space = parse_space(values, where=f"study {name!r}")
     if space.search.inherit_weights:
         raise InputError(f"study {name!r} inherits couplings, which were files of its folder: expected that folder")

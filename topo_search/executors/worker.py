@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import Any
 
 from topo_search.executors.messages import Messages
@@ -142,6 +143,8 @@ def _how_it_ended(status: int) -> str:
 @contextlib.contextmanager
 def _interrupts_blocked() -> Iterator[None]:
     # The process inherits it: a Ctrl-C that comes before it can ignore them must not end it with a traceback.
+    # The first process of all starts this one too, which unblocks interrupts when it is done.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "database_errors",
+    "holds_studies",
     "open_engine",
     "open_storage",
     "storage_notice",
@@ -66,12 +68,15 @@ def open_storage(location: str | Path, *, to_write: bool = True) -> BaseStorage:
 
     Raises:
         InputError: if the storage cannot be opened, is damaged, its database driver is missing, or it is SQLite on a
-            network file system.
+            network file system. Where it is only asked also if it is a file of SQLite that is not there or holds no
+            studies: Optuna would make it.
     """
     text = str(location)
     if "://" not in text:
         return _open_journal(Path(location))
     url = _checked(text)
+    if not to_write and not holds_studies(text):
+        raise InputError(f"storage {text} holds no studies: expected the database of a run")
     options = _engine_options(url)
     for left in reversed(range(OPEN_TRIES)):
         try:
@@ -85,6 +90,26 @@ def open_storage(location: str | Path, *, to_write: bool = True) -> BaseStorage:
     if to_write:
         _prepare(storage.engine)
     return optuna.storages.get_storage(storage)
+
+
+def holds_studies(location: str) -> bool:
+    """Whether there may be studies, without making anything: ``False`` for a file of SQLite without Optuna's tables.
+
+    Raises:
+        InputError: as :func:`open_storage`.
+    """
+    url = _checked(location)
+    if url.get_backend_name() != "sqlite" or (url.database or "").startswith("file:"):
+        return True
+    file = Path(url.database or "")
+    if not file.is_file() or file.stat().st_size == 0:
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            query = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'studies'"
+            return bool(connection.execute(query).fetchone()[0])
+    except sqlite3.Error as error:
+        raise _cannot_open(location, error) from None
 
 
 def _cannot_open(url: str, error: BaseException) -> InputError:
