@@ -111,6 +111,47 @@ def test_a_study_that_is_not_there_is_refused(folder, served, port):
         topo_search.dashboard.serve(folder, port=port)
 
 
+PRECIOUS = "precious, and no whole line"
+
+
+def test_a_journal_that_is_a_link_is_refused_and_its_target_stays(folder, served, port, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text(PRECIOUS)
+    (folder / "study.journal").unlink()
+    (folder / "study.journal").symlink_to(elsewhere)
+    with pytest.raises(InputError, match="is a link: expected a file of the run's own"):
+        topo_search.dashboard.serve(folder, port=port)
+    assert elsewhere.read_text() == PRECIOUS
+    assert served == []
+
+
+def test_a_path_in_the_folder_s_own_words_is_refused_and_its_file_stays(folder, served, port, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text(PRECIOUS)
+    (folder / "space.yaml").write_text(f"name: tiny\nrun: {{storage: {elsewhere}}}\n")
+    with pytest.raises(InputError, match=r"run\.storage is '.*elsewhere', no URL: give --storage where it is meant"):
+        topo_search.dashboard.serve(folder, port=port)
+    # Also where it is meant: it is no journal.
+    with pytest.raises(InputError, match="the journal is damaged: line 1"):
+        topo_search.dashboard.serve(folder, port=port, storage=str(elsewhere))
+    assert elsewhere.read_text() == PRECIOUS
+    assert served == []
+
+
+@pytest.mark.parametrize("run", ["{storage: 3}", "{storage: [a]}"])
+def test_a_storage_that_is_no_text_is_refused(folder, served, port, run):
+    (folder / "space.yaml").write_text(f"name: tiny\nrun: {run}\n")
+    with pytest.raises(InputError, match=r"run\.storage is .*, no URL"):
+        topo_search.dashboard.serve(folder, port=port)
+
+
+@pytest.mark.parametrize("run", ["3", "[a]", "null"])
+def test_without_a_section_run_the_journal_serves(folder, served, port, run):
+    (folder / "space.yaml").write_text(f"name: tiny\nrun: {run}\n")
+    topo_search.dashboard.serve(folder, port=port)
+    assert served == [("127.0.0.1", port)]
+
+
 @pytest.mark.slow
 def test_it_answers_here_and_nowhere_else(folder, port):
     server = subprocess.Popen(

@@ -1,10 +1,19 @@
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from topo_search.errors import InputError
-from topo_search.files import read_bytes, read_json, sha256, write_atomically, write_json
+from topo_search.errors import InputError, RunFailedError
+from topo_search.files import (
+    UnreadableError,
+    disk_errors,
+    read_bytes,
+    read_json,
+    sha256,
+    write_atomically,
+    write_json,
+)
 
 
 class FullError(OSError):
@@ -117,6 +126,34 @@ def test_missing_files_and_folders_are_refused_by_name(tmp_path):
             read(tmp_path / "none", "thing")
         with pytest.raises(InputError, match=r"thing at .* cannot be read: Is a directory"):
             read(tmp_path, "thing")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES, errno.ETIMEDOUT])
+def test_a_file_that_is_there_and_cannot_be_read_is_told_from_a_wrong_path(number, tmp_path, monkeypatch):
+    def fails(self):
+        raise OSError(number, os.strerror(number), str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", fails)
+    for read in (read_json, read_bytes):
+        with pytest.raises(UnreadableError, match=f"thing at .*f cannot be read: {os.strerror(number)}"):
+            read(tmp_path / "f", "thing")
+
+
+@pytest.mark.parametrize("wrong", ["none", "", "file/f", "loop", "x" * 300])
+def test_a_wrong_path_is_bad_input_alone(wrong, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError) as caught:
+        read_bytes(tmp_path / wrong, "thing")
+    assert not isinstance(caught.value, UnreadableError)
+
+
+def test_what_cannot_be_read_in_a_run_ends_it_in_one_line():
+    line = r"^c cannot be read: what was finished is kept, go on with resume$"
+    with pytest.raises(RunFailedError, match=line), disk_errors(Path("/run")):
+        raise UnreadableError("c cannot be read")
+    with pytest.raises(InputError, match=r"^no c$"), disk_errors(Path("/run")):
+        raise InputError("no c")
 
 
 def test_sha256():

@@ -43,6 +43,24 @@ def _check_address(host: str, port: int) -> None:
             ) from None
 
 
+def _recorded_storage(run: RunFolder) -> str | None:
+    """The URL of the study as ``space.yaml`` has it; ``None`` for the journal of the run."""
+    values, where = read_space_file(run.space)
+    section = values.get("run")
+    location = section.get("storage") if isinstance(section, dict) else None
+    # A path would be opened, cut to whole lines and written to, wherever it leads.
+    if location is not None and (not isinstance(location, str) or "://" not in location):
+        raise InputError(f"{where}: run.storage is {location!r}, no URL: give --storage where it is meant")
+    return location
+
+
+def _check_journal(run: RunFolder) -> None:
+    if run.journal.is_symlink():
+        raise InputError(f"{run.journal} is a link: expected a file of the run's own")
+    if not run.journal.is_file():
+        raise InputError(f"no study at {run.journal}: expected the journal of a run")
+
+
 def serve(folder: Path, *, port: int, host: str = LOOPBACK, storage: str | None = None) -> None:
     """Serve the run's study until interrupted.
 
@@ -60,10 +78,9 @@ def serve(folder: Path, *, port: int, host: str = LOOPBACK, storage: str | None 
     run = RunFolder(folder)
     if not run.space.is_file():
         raise InputError(f"{folder} is not a run: expected a folder with space.yaml that evolve left behind")
-    values, _ = read_space_file(run.space)
-    location = storage or (values.get("run") or {}).get("storage")
-    if location is None and not run.journal.is_file():
-        raise InputError(f"no study at {run.journal}: expected the journal of a run")
+    location = storage or _recorded_storage(run)
+    if location is None:
+        _check_journal(run)
     if location is not None and "***" in location:
         raise InputError(f"the run's study is at {location}: give --storage with the password")
     opened = open_storage(location or run.journal)

@@ -14,8 +14,17 @@ from typing import Any
 
 from topo_search.errors import InputError, RunFailedError
 
-__all__ = ["disk_errors", "disk_failure", "read_bytes", "read_json", "sha256", "write_atomically", "write_json"]
-
+__all__ = [
+    "UnreadableError",
+    "disk_errors",
+    "disk_failure",
+    "is_disk_failure",
+    "read_bytes",
+    "read_json",
+    "sha256",
+    "write_atomically",
+    "write_json",
+]
 
 # What a disk can do to a run that was asked for rightly; all else that the system reports is a bug or a race.
 _DISK = {
@@ -26,24 +35,40 @@ _DISK = {
     errno.EPERM: "no permission to write to",
     errno.EIO: "the disk reports errors:",
     errno.ESTALE: "the file server has lost",
+    errno.EMFILE: "too many files are open to go on in",
+    errno.ENFILE: "too many files are open to go on in",
 }
+# What a wrong path gives; with any other error the file may well be there, and be whole.
+_NO_SUCH_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
+_KEPT = "what was finished is kept, go on with resume"
+
+
+class UnreadableError(InputError):
+    """A file that could not be read, which says nothing of what is in it: it may be read the next time."""
+
+
+def is_disk_failure(error: OSError) -> bool:
+    """Whether an error is a disk's, and neither a bug nor a race."""
+    return error.errno in _DISK
 
 
 def disk_failure(error: OSError, folder: Path) -> str | None:
     """What a disk did to a run, in one line; ``None`` where the error is of another kind."""
     words = _DISK.get(error.errno) if error.errno is not None else None
-    return None if words is None else f"{words} {folder}: what was finished is kept, go on with resume"
+    return None if words is None else f"{words} {folder}: {_KEPT}"
 
 
 @contextlib.contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Say in one line that a disk is full, or cannot be written to any more, in the middle of a run.
+    """Say in one line that a disk is full, or cannot be read or written to any more, in the middle of a run.
 
     Raises:
-        RunFailedError: in place of such an ``OSError``; others pass.
+        RunFailedError: in place of such an ``OSError``, and of an :class:`UnreadableError`; others pass.
     """
     try:
         yield
+    except UnreadableError as error:
+        raise RunFailedError(f"{error}: {_KEPT}") from None
     except OSError as error:
         line = disk_failure(error, folder)
         if line is None:
@@ -83,14 +108,16 @@ def read_bytes(path: Path, what: str) -> bytes:
     """The content of a file.
 
     Raises:
-        InputError: if it is missing, a folder or unreadable; ``what`` names it in the message.
+        InputError: if it is missing or a folder; ``what`` names it in the message.
+        UnreadableError: an ``InputError`` too, if the disk or the system does not let it be read.
     """
     try:
         return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"no {what} at {path}: expected a file") from None
     except OSError as error:
-        raise InputError(f"{what} at {path} cannot be read: {error.strerror}") from None
+        kind = InputError if error.errno in _NO_SUCH_FILE else UnreadableError
+        raise kind(f"{what} at {path} cannot be read: {error.strerror}") from None
 
 
 def _no_constant(name: str) -> float:

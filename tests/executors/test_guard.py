@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from support import faulty
 
 from topo_search.errors import RunFailedError
 from topo_search.executors.guard import LONGEST_DETAIL, guarded, printable, to_finished
+from topo_search.files import UnreadableError, write_atomically
 from topo_search.search import Evaluation, Finished
 
 REQUEST = faulty.request("good")
@@ -84,13 +86,16 @@ def test_what_is_no_result_is_refused(result):
         to_finished(0, result)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
-def test_a_full_disk_is_no_fault_of_the_candidate(number):
+DISK = ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ESTALE", "EMFILE", "ENFILE"]
+
+
+@pytest.mark.parametrize("number", [getattr(errno, name) for name in DISK], ids=DISK)
+def test_a_disk_that_fails_is_no_fault_of_the_candidate(number):
     def full(_):
         raise OSError(number, os.strerror(number), "rungs/0.safetensors")
 
     result = guarded(full, REQUEST)
-    with pytest.raises(RunFailedError, match=r"could not write: .*rungs/0.safetensors.*go on with resume"):
+    with pytest.raises(RunFailedError, match=r"or write a file: .*rungs/0.safetensors.*go on with resume"):
         to_finished(0, json.loads(json.dumps(result)))
 
 
@@ -99,3 +104,26 @@ def test_a_missing_file_is_an_error_like_any_other():
         raise FileNotFoundError(errno.ENOENT, "no such file", "data")
 
     assert to_finished(0, guarded(missing, REQUEST)).evaluation.reason == "error"
+
+
+def test_a_file_that_the_disk_does_not_let_be_read_is_no_bad_input():
+    result = guarded(raising(UnreadableError("coupling at c cannot be read: Input/output error")), REQUEST)
+    with pytest.raises(RunFailedError, match="a file: coupling at c cannot be read: Input/output error; what was"):
+        to_finished(0, json.loads(json.dumps(result)))
+
+
+def test_a_run_whose_folder_is_gone_ends_and_a_missing_file_elsewhere_does_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def writes(request):
+        write_atomically(Path(request.checkpoint), b"x")
+
+    for gone in (tmp_path / "gone" / "0.safetensors", Path("gone/0.safetensors")):
+        request = faulty.request("good", marker=gone)
+        assert "No such file" in guarded(writes, request)["disk"]
+        # As on a worker that shares no file system with the driver: its own files are elsewhere.
+        missing = raising(FileNotFoundError(errno.ENOENT, "no such file", "/other/0.safetensors"))
+        assert guarded(missing, request)["evaluation"]["reason"] == "error"
+    (tmp_path / "gone").mkdir()
+    missing = raising(FileNotFoundError(errno.ENOENT, "no such file", "gone/1.safetensors"))
+    assert guarded(missing, request)["evaluation"]["reason"] == "error"

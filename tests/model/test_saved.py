@@ -1,6 +1,9 @@
 """Networks on disk, and every way of tampering with one."""
 
+import contextlib
+import errno
 import json
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -17,6 +20,7 @@ from topo_search.graph import Area, ModuleGraph
 from topo_search.model import NetworkConfig, SparseRecipe, build_network, export_arrays, judge_saved, load_network
 from topo_search.model import save_network as save
 from topo_search.model.certificate import EDGE_ORDER
+from topo_search.model.saved import NETWORK_FILES, is_saved
 from topo_search.training import TrainingConfig, train
 
 ARMS = {
@@ -107,6 +111,63 @@ def test_saving_is_deterministic_and_leaves_nothing_else(tmp_path):
     assert names == ["certificate.json", "graph.graphml", "graph.json", "model.safetensors"]
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_network_is_saved_when_all_of_it_is_there(arm, tmp_path):
+    assert not is_saved(tmp_path / "net")
+    save(tmp_path / "net", trained(**ARMS[arm]))
+    assert sorted(NETWORK_FILES) == sorted(path.name for path in (tmp_path / "net").iterdir())
+    assert is_saved(tmp_path / "net")
+
+
+@pytest.mark.parametrize("over", [None, "another", "the same"])
+@pytest.mark.parametrize("count", range(5))
+def test_a_save_that_was_killed_is_no_saved_network(count, over, tmp_path, monkeypatch):
+    network = trained()
+    if over is not None:
+        save(tmp_path / "net", network if over == "the same" else tiny_network(seed=1))
+    left = count
+
+    def killed(self, target):
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+        return replace(self, target)
+
+    replace = Path.replace
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(Path, "replace", killed)
+        save(tmp_path / "net", network)
+    # Of four files, the last two say whether they belong together.
+    whole = count == 4 or over == "the same" or (over == "another" and count < 3)
+    assert is_saved(tmp_path / "net") == whole
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_a_disk_that_fails_while_a_network_is_saved_is_no_bad_input(count, tmp_path, monkeypatch):
+    left = count
+
+    def fails(descriptor):
+        nonlocal left
+        if left == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left -= 1
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="No space left"):
+        save(tmp_path, trained())
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("name", NETWORK_FILES)
+def test_a_network_without_one_of_its_files_is_not_saved(name, tmp_path):
+    save(tmp_path, trained())
+    (tmp_path / name).unlink()
+    assert not is_saved(tmp_path)
+    (tmp_path / name).mkdir()
+    assert not is_saved(tmp_path)
 
 
 def test_saving_over_another_network_replaces_it(tmp_path):

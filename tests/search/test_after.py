@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.saving import leave_network
 from support.searching import ScrambledExecutor, formula_evaluation
 from support.tiny import tiny_space
 
+from topo_search.errors import RunFailedError
 from topo_search.graph import ModuleGraph, make_family
 from topo_search.search import (
     Comparison,
@@ -82,10 +84,7 @@ def test_a_trial_that_diverges_when_rescored_comes_last(tmp_path):
 
 def saving_evaluation(request):
     if request.save_to is not None:
-        from pathlib import Path
-
-        Path(request.save_to).mkdir(parents=True)
-        (Path(request.save_to) / "model.safetensors").write_text(str(request.seed))
+        leave_network(request.save_to, str(request.seed))
     return formula_evaluation(request)
 
 
@@ -112,6 +111,55 @@ def test_the_comparison_has_a_row_a_graph_and_seed_and_reads_the_test_once(tmp_p
         assert (folder.winners / str(rank) / "metrics.json").is_file()
         assert (folder.winners / str(rank) / "model.safetensors").is_file()
     assert len(comparison.of_kind("winner")) == 2
+
+
+def compared(path, executor, count):
+    folder = RunFolder(path)
+    rescored = [Rescored(trial, (0.5, 0.6)) for trial in trials(count)]
+    log = EvaluationLog(folder.log)
+    try:
+        return compare_winners(SPACE, rescored, Pool(executor, log), folder, seed=0, on_progress=None)
+    finally:
+        log.close()
+
+
+def test_files_and_folders_of_others_beside_the_winners_stay(tmp_path):
+    winners = tmp_path / "winners"
+    winners.mkdir()
+    for name in ("notes.txt", ".DS_Store"):
+        (winners / name).touch()
+    (winners / "mine").mkdir()
+    (winners / "mine" / "precious").touch()
+    others = [".DS_Store", "mine", "notes.txt"]
+    for count, ranks in ((3, ["1", "2"]), (1, ["1"])):
+        comparison = compared(tmp_path, ScrambledExecutor(evaluate=saving_evaluation), count)
+        assert [str(entry.rank) for entry in comparison.of_kind("winner")] == ranks
+        assert sorted(path.name for path in winners.iterdir()) == sorted([*ranks, *others])
+    assert (winners / "mine" / "precious").exists()
+
+
+def test_what_is_in_the_way_of_a_winner_is_said_before_anything_is_trained(tmp_path):
+    (tmp_path / "winners").mkdir()
+    (tmp_path / "winners" / "2").write_text("precious")
+    executor = ScrambledExecutor(evaluate=saving_evaluation)
+    with pytest.raises(RunFailedError, match=r"winners/2 is in the way of a winner"):
+        compared(tmp_path, executor, 2)
+    assert executor.evaluated == []
+    (tmp_path / "winners" / "2").rename(tmp_path / "2")
+    assert len(compared(tmp_path, executor, 2).of_kind("winner")) == 2
+
+
+@pytest.mark.parametrize("lost", ["certificate.json", "model.safetensors"])
+def test_a_half_written_network_is_not_made_a_winner(tmp_path, lost):
+    compared(tmp_path, ScrambledExecutor(evaluate=saving_evaluation), 2)
+    halves = sorted((tmp_path / "full").iterdir())
+    for half in halves:
+        (half / lost).unlink()
+    again = ScrambledExecutor(evaluate=saving_evaluation)
+    compared(tmp_path, again, 2)
+    assert sorted(request.save_to for request in again.evaluated) == [str(half) for half in halves]
+    for rank in ("1", "2"):
+        assert len(list((tmp_path / "winners" / rank).iterdir())) == 5
 
 
 def scores(kind, *tests, rank=0):

@@ -1,6 +1,7 @@
 import csv
 
 import pytest
+from support.saving import leave_network
 from support.searching import ScrambledExecutor, formula_evaluation
 from support.tiny import tiny_space
 
@@ -198,7 +199,7 @@ def test_a_result_whose_network_is_gone_is_computed_again(tmp_path):
         Pool(executor, log).run_all([(with_network, "x")], lambda done: None)
         log.close()
         assert len(executor.evaluated) == expected
-    (tmp_path / "gone").mkdir()
+    leave_network(tmp_path / "gone")
     log = EvaluationLog(tmp_path / "log")
     Pool(executor, log).run_all([(with_network, "x")], lambda done: None)
     assert len(executor.evaluated) == 2

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.saving import leave_network
 
 from topo_search.errors import RunFailedError
 from topo_search.search import Evaluation, EvaluationLog, Finished, Pool, Request
@@ -128,6 +129,28 @@ def test_what_is_known_is_not_evaluated(log):
     run(executor, log, count=2)
     assert run(executor, log, count=4) == [GOOD] * 4
     assert [r for r, _ in executor.submitted] == [request(n) for n in range(4)]
+
+
+@pytest.mark.parametrize("state", ["whole", "empty", "graph alone", "no certificate", "other weights", "torn"])
+def test_a_known_result_counts_only_with_a_whole_network(log, tmp_path, state):
+    saved = tmp_path / "net"
+    wanted = Request("graph", 1, 0, save_to=str(saved))
+    log.start(wanted, label="")
+    log.finish(wanted, GOOD)
+    leave_network(saved, "weights")
+    if state in ("empty", "graph alone"):
+        for path in saved.iterdir():
+            if state == "empty" or path.name != "graph.json":
+                path.unlink()
+    elif state == "no certificate":
+        (saved / "certificate.json").unlink()
+    elif state == "other weights":
+        (saved / "model.safetensors").write_text("those of a save that was interrupted")
+    elif state == "torn":
+        (saved / "certificate.json").write_text('{"model_sha')
+    executor = ScriptedExecutor()
+    assert Pool(executor, log).run_all([(wanted, "")], lambda done: None) == [GOOD]
+    assert len(executor.submitted) == (0 if state == "whole" else 1)
 
 
 @settings(max_examples=40, deadline=None)  # Each writes and syncs a file.

@@ -58,6 +58,17 @@ def test_only_what_a_killed_driver_had_begun_to_write_is_removed(folder):
     assert {path.name for path in folder.path.iterdir()} == {*other, "rungs"}
 
 
+def test_what_killed_workers_had_begun_to_write_is_removed(folder):
+    folder.couplings.mkdir()
+    begun = [folder.rungs / ".0.safetensors.abc.tmp", folder.couplings / ".3-1.safetensors.x_1.tmp"]
+    other = [folder.rungs / "0.safetensors", folder.rungs / ".mine.tmp", folder.couplings / "3-1.safetensors"]
+    for path in (*begun, *other):
+        path.touch()
+    folder.remove_unfinished()
+    assert not any(path.exists() for path in begun)
+    assert all(path.exists() for path in other)
+
+
 @pytest.mark.parametrize("name", [".lock", "evaluations.jsonl", "study.journal"])
 def test_a_link_where_a_run_writes_in_place_is_refused(name, tmp_path):
     elsewhere = tmp_path / "elsewhere"
@@ -67,3 +78,34 @@ def test_a_link_where_a_run_writes_in_place_is_refused(name, tmp_path):
     with pytest.raises(InputError, match="is a link"):
         RunFolder(tmp_path / "run").create()
     assert elsewhere.read_text() == "precious, and no whole line"
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["rungs", "full", "winners", "couplings"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_where_a_run_makes_and_removes_folders_is_refused(name, there, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    if there:
+        elsewhere.mkdir()
+        (elsewhere / "precious").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(elsewhere)
+    with pytest.raises(InputError, match=rf"{name} is a link: expected a folder of the run's own"):
+        RunFolder(tmp_path / "run").create()
+    assert elsewhere.exists() == there
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["rungs", "full", "winners", "couplings"])
+def test_a_file_where_a_run_makes_folders_is_refused(name, tmp_path):
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(InputError, match=rf"{name} is no folder: expected a folder of the run's own"):
+        RunFolder(tmp_path).create()
+    assert (tmp_path / name).read_text() == "precious"
+
+
+def test_the_folder_of_a_run_may_be_a_link_itself(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "elsewhere")
+    RunFolder(tmp_path / "run").create()
+    assert (tmp_path / "elsewhere" / "rungs").is_dir()

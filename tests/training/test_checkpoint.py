@@ -1,7 +1,10 @@
 """A training that was stopped and taken up again is the training that was not."""
 
+import errno
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from safetensors.torch import load_file
 from support.tiny import tiny_graph, tiny_network, tiny_task
 
 from topo_search.errors import InputError
+from topo_search.files import UnreadableError
 from topo_search.training import Trainer, TrainingConfig, restore_checkpoint, save_checkpoint, train
 from topo_search.training.checkpoint import read_tensors, write_tensors
 
@@ -236,6 +240,21 @@ def test_training_makes_a_bad_checkpoint_anew(spoil, saved):
     trainer = make_trainer()
     restore_checkpoint(saved, trainer, identity=identity)
     assert trainer.epochs_done == epochs
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+def test_a_checkpoint_that_the_disk_does_not_let_be_read_stays(number, saved, monkeypatch):
+    def fails(self):
+        raise OSError(number, os.strerror(number), str(self))
+
+    content = saved.read_bytes()
+    options = {"epochs": 3, "seed": 0, "checkpoint": saved, "identity": "right"}
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fails)
+        with pytest.raises(UnreadableError, match=f"checkpoint at .* cannot be read: {os.strerror(number)}"):
+            train(tiny_network(), TASK, CONFIG, **options)
+    assert saved.read_bytes() == content
+    assert train(tiny_network(), TASK, CONFIG, **options).resumed_from == 2
 
 
 def test_a_network_of_another_seed_has_another_identity_to_be_refused_by(saved):

@@ -8,11 +8,13 @@ import math
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from topo_search.errors import InputError, RunFailedError
+from topo_search.files import UnreadableError, is_disk_failure
 from topo_search.search.evaluate import Request
 from topo_search.search.executor import Finished
 from topo_search.search.history import Evaluation
@@ -23,8 +25,6 @@ TRACEBACK_FRAMES = 20
 LONGEST_DETAIL = 8000
 # Where memory runs out in a library, torch above all, it often comes as a RuntimeError.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "STATUS_ALLOC_FAILED")
-
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def printable(text: str) -> str:
@@ -38,7 +38,7 @@ def guarded(evaluate: Callable[[Request], Evaluation], request: Request) -> dict
 
     Returns:
         ``{"evaluation": ...}``; ``{"loss": ..., "detail": ...}`` where another try may help; or ``{"disk": ...}`` where
-        the worker could not write its files, which is no fault of the candidate. It has a form in JSON.
+        the worker could not read or write a file, which is no fault of the candidate. It has a form in JSON.
     """
     try:
         evaluation = asdict(evaluate(request))
@@ -48,15 +48,21 @@ def guarded(evaluate: Callable[[Request], Evaluation], request: Request) -> dict
         # What the driver could not read is found here, where an error has a place to go.
         Evaluation.from_dict(json.loads(json.dumps(evaluation)))
         return {"evaluation": evaluation}
-    except InputError as error:
-        return _failed("bad input", str(error))
     except Exception as error:
-        if _is_out_of_memory(error):
-            return _lost(_words(error))
-        if isinstance(error, OSError) and error.errno in _DISK:
-            return {"disk": printable(_words(error))}
-        # A bug in one evaluation must not end the search; its traceback is kept with the trial.
-        return _failed("error", traceback.format_exc(limit=-TRACEBACK_FRAMES))
+        return _went_wrong(error, request)
+
+
+def _went_wrong(error: Exception, request: Request) -> dict[str, Any]:
+    if isinstance(error, UnreadableError):
+        return {"disk": printable(str(error))}
+    if isinstance(error, InputError):
+        return _failed("bad input", str(error))
+    if _is_out_of_memory(error):
+        return _lost(_words(error))
+    if isinstance(error, OSError) and (is_disk_failure(error) or _folder_is_gone(error, request)):
+        return {"disk": printable(_words(error))}
+    # A bug in one evaluation must not end the search; its traceback is kept with the trial.
+    return _failed("error", "".join(traceback.format_exception(error, limit=-TRACEBACK_FRAMES)))
 
 
 def _not_finite(values: Mapping[str, Any]) -> Iterator[str]:
@@ -78,6 +84,15 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in _words(error) for words in _OUT_OF_MEMORY)
 
 
+def _folder_is_gone(error: OSError, request: Request) -> bool:
+    """Whether an evaluation did not find the folder of its own checkpoint: the run's was moved or unmounted."""
+    if error.errno != errno.ENOENT or request.checkpoint is None or not isinstance(error.filename, str):
+        return False
+    # Of the file that was not found: where no file system is shared, the request's folder is not there in any case.
+    folder = Path(error.filename).absolute().parent
+    return folder == Path(request.checkpoint).absolute().parent and not folder.is_dir()
+
+
 def _words(error: BaseException) -> str:
     # Not str(error), which may itself be faulty, and is empty for most a MemoryError.
     return "".join(traceback.format_exception_only(error)).strip()
@@ -95,13 +110,13 @@ def to_finished(ticket: int, result: dict[str, Any]) -> Finished:
     """What :func:`guarded` returned on a worker, back in the driver.
 
     Raises:
-        RunFailedError: if the worker could not write its files.
+        RunFailedError: if the worker could not read or write a file.
         KeyError: if it is something else.
         TypeError, ValueError: if its evaluation is not one.
     """
     if "disk" in result:
         raise RunFailedError(
-            f"a worker could not write: {result['disk']}; what was finished is kept, go on with resume"
+            f"a worker could not read or write a file: {result['disk']}; what was finished is kept, go on with resume"
         )
     if "evaluation" in result:
         return Finished(ticket, Evaluation.from_dict(result["evaluation"]))

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from topo_search.engine import AreaLayout
 from topo_search.errors import InputError
-from topo_search.files import read_bytes, read_json, sha256, write_atomically, write_json
+from topo_search.files import UnreadableError, read_bytes, read_json, sha256, write_atomically, write_json
 from topo_search.graph import ModuleGraph
 from topo_search.model.certificate import (
     EDGE_ORDER,
@@ -50,8 +50,10 @@ from topo_search.model.dynamics import check_areas, dynamics_of
 from topo_search.model.routing import checked_routing, input_map
 from topo_search.model.subnetworks import raw_size
 
-__all__ = ["export_arrays", "judge_saved", "load_network", "save_network"]
+__all__ = ["NETWORK_FILES", "export_arrays", "is_saved", "judge_saved", "load_network", "save_network"]
 
+NETWORK_FILES = ("graph.json", "graph.graphml", "model.safetensors", "certificate.json")
+"""What :func:`save_network` leaves, in the order of writing."""
 FORMAT = "topo_search.certificate/1"
 # Recipes whose areas have a metric that is not diagonal.
 DENSE_METRIC = ("symmetric", "product")
@@ -278,8 +280,9 @@ def save_network(folder: Path, network: ComboNet) -> Certificate:
         classes=network.classes,
         routing={area: tuple(seen) for area, seen in network.routing.items()},
     )
-    network.graph.save(folder / "graph.json")
-    network.graph.save(folder / "graph.graphml")
+    # Not by graph.save, to which a full disk is a wrong path.
+    write_atomically(folder / "graph.json", network.graph.to_json())
+    write_atomically(folder / "graph.graphml", network.graph.to_graphml())
     write_atomically(folder / "model.safetensors", content)
     write_json(
         folder / "certificate.json",
@@ -293,6 +296,23 @@ def save_network(folder: Path, network: ComboNet) -> Certificate:
         },
     )
     return certificate
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether a folder holds a whole network: an interrupted save leaves none, or a certificate of other weights.
+
+    Raises:
+        UnreadableError: an ``InputError``, if the disk does not let it be read.
+    """
+    if not all((folder / name).is_file() for name in NETWORK_FILES):
+        return False
+    try:
+        record = read_json(folder / "certificate.json", "certificate")
+        return record.get("model_sha256") == sha256(read_bytes(folder / "model.safetensors", "model"))
+    except UnreadableError:
+        raise
+    except InputError:
+        return False
 
 
 def judge_saved(path: str | Path) -> Certificate:

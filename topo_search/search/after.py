@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from topo_search.files import write_json
 from topo_search.graph import ModuleGraph
 from topo_search.search.comparison import Comparison, GraphScores, Rescored
 from topo_search.search.controls import control_graphs
@@ -20,6 +18,7 @@ from topo_search.search.pool import Pool
 from topo_search.search.progress import Progress, ProgressCallback
 from topo_search.search.run_folder import RunFolder
 from topo_search.search.space import SearchSpace
+from topo_search.search.winner_folders import check_places, put_winner, remove_stale
 from topo_search.seeds import seed_for
 
 __all__ = ["compare_winners", "rescore"]
@@ -84,9 +83,15 @@ def compare_winners(
 
     The parameters of the best epoch on validation data are those that are tested and saved; of a winner's seeds the one
     with the best validation accuracy is saved.
+
+    Raises:
+        RunFailedError: if something that is not the run's stands where a winner is to lie; it stays as it is.
     """
     winners = [entry.trial.graph for entry in rescored[: space.after.winners] if entry.scores]
     seeds = tuple(seed_for(seed, "full", index) for index in range(space.after.seeds))
+    if not finished:
+        # Before the hours that the trainings take.
+        check_places(folder.winners, range(1, len(winners) + 1))
     graphs = [("winner", graph) for graph in winners]
     graphs += control_graphs(space, winners[0], seed=seed) if winners else []
     requests = []
@@ -125,9 +130,7 @@ def compare_winners(
     for entry in comparison.of_kind("winner"):
         _keep_winner(entry, rescored[entry.rank - 1], folder)
     # A search that was extended may end with fewer winners than it had.
-    for stale in folder.winners.glob("*"):
-        if stale.name not in {str(entry.rank) for entry in comparison.of_kind("winner")}:
-            shutil.rmtree(stale)
+    remove_stale(folder.winners, keep=[entry.rank for entry in comparison.of_kind("winner")])
     return comparison
 
 
@@ -141,13 +144,11 @@ def _reporter(phase: str, total: int, pool: Pool, on_progress: ProgressCallback 
 
 
 def _keep_winner(entry: GraphScores, rescored: Rescored, folder: RunFolder) -> None:
-    """Move the best seed's network to ``winners/K`` with its numbers."""
+    """Put the best seed's network into ``winners/K`` with its numbers."""
     trained = [i for i, evaluation in enumerate(entry.evaluations) if not evaluation.failed]
     if not trained:
         return
     best = max(trained, key=lambda i: (entry.evaluations[i].best_score, -i))
-    source = _full_folder(folder, entry.graph, best)
-    target = folder.winners / str(entry.rank)
     metrics = {
         "rank": entry.rank,
         "trial": rescored.trial.number,
@@ -164,13 +165,7 @@ def _keep_winner(entry: GraphScores, rescored: Rescored, folder: RunFolder) -> N
         "rho": entry.evaluations[best].rho,
         "seconds": [e.seconds for e in entry.evaluations],
     }
-    staged = _fresh(folder.winners / f".{entry.rank}.new")
-    for file in sorted(source.iterdir()):
-        shutil.copy2(file, staged / file.name)
-    write_json(staged / "metrics.json", metrics)
-    if target.exists():
-        shutil.rmtree(target)
-    staged.rename(target)
+    put_winner(folder.winners, entry.rank, _full_folder(folder, entry.graph, best), metrics)
 
 
 def _full_folder(folder: RunFolder, graph: ModuleGraph, index: int) -> Path:
@@ -181,10 +176,3 @@ def _full_folder(folder: RunFolder, graph: ModuleGraph, index: int) -> Path:
 def _checkpoint(folder: RunFolder, graph: ModuleGraph, seed: int) -> str:
     """Where a full training leaves how far it came: on a real task it takes hours."""
     return str(folder.rungs / f"{graph.key}-{seed}.safetensors")
-
-
-def _fresh(path: Path) -> Path:
-    if path.exists():
-        shutil.rmtree(path)
-    path.mkdir(parents=True)
-    return path

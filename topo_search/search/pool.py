@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from topo_search.errors import RunFailedError
+from topo_search.model.saved import is_saved
 from topo_search.search.evaluate import Request
 from topo_search.search.evaluation_log import Evaluations
 from topo_search.search.executor import Executor, Finished
@@ -60,8 +61,8 @@ class Pool:
     def submit(self, request: Request, label: str, done: Callable[[Evaluation], None]) -> None:
         """Have a request evaluated; ``done`` is called at once where its result is known."""
         known = self._log.find(request)
-        # A result whose network was to be kept counts only while the network is there.
-        if known is not None and (request.save_to is None or known.failed or Path(request.save_to).is_dir()):
+        # A result whose network was to be kept counts only while the network is there, whole.
+        if known is not None and (request.save_to is None or known.failed or is_saved(Path(request.save_to))):
             done(known)
             return
         entry = _Running(request, label, done)

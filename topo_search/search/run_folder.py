@@ -83,6 +83,7 @@ class RunFolder:
         self.rungs = path / "rungs"
         self.full = path / "full"
         self.winners = path / "winners"
+        self.couplings = path / "couplings"
         self.trials = path / "trials.csv"
         self.comparison = path / "comparison.csv"
         self.summary = path / "summary.json"
@@ -94,19 +95,26 @@ class RunFolder:
         """Make the folder.
 
         Raises:
-            InputError: if it cannot be made or written to.
+            InputError: if it cannot be made or written to, or what the run writes in it leads elsewhere.
         """
         try:
+            self._check_places()
             self.path.mkdir(parents=True, exist_ok=True)
             self.rungs.mkdir(exist_ok=True)
         except OSError as error:
             raise InputError(f"output folder {self.path} cannot be made: {error.strerror}") from None
-        for file in (self.path / ".lock", self.log, self.journal):
-            # They are written in place: a link in a folder of someone else's making would lead elsewhere.
-            if file.is_symlink():
-                raise InputError(f"{file} is a link: expected a file of the run's own")
         if not os.access(self.path, os.W_OK):
             raise InputError(f"output folder {self.path} cannot be written to: expected a writable folder")
+
+    def _check_places(self) -> None:
+        # They are written in place: a link in a folder of someone else's making would lead elsewhere.
+        for file in (self.path / ".lock", self.log, self.journal):
+            if file.is_symlink():
+                raise InputError(f"{file} is a link: expected a file of the run's own")
+        for folder in (self.rungs, self.full, self.winners, self.couplings):
+            if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+                what = "a link" if folder.is_symlink() else "no folder"
+                raise InputError(f"{folder} is {what}: expected a folder of the run's own")
 
     def lock(self) -> FolderLock:
         """Keep other drivers off this run; the lock goes with the process, however it ends.
@@ -129,12 +137,15 @@ class RunFolder:
 
     def coupling(self, trial: int, rung: int) -> Path:
         """Where a trial's trained coupling is kept for its children, if they inherit it."""
-        return self.path / "couplings" / f"{trial}-{rung}.safetensors"
+        return self.couplings / f"{trial}-{rung}.safetensors"
 
     def remove_unfinished(self) -> None:
-        """Remove what a killed driver had begun to write; only for who holds the lock."""
+        """Remove what a killed driver or its workers had begun to write; only for who holds the lock."""
         for file in (self.space, self.trials, self.comparison, self.summary):
             for left in self.path.glob(f".{file.name}.*.tmp"):
+                left.unlink(missing_ok=True)
+        for folder in (self.rungs, self.couplings):
+            for left in folder.glob(".*.safetensors.*.tmp"):
                 left.unlink(missing_ok=True)
 
     def write_trials(self, trials: Iterable[Trial], rungs: Sequence[int]) -> None:

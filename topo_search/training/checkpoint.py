@@ -78,6 +78,7 @@ def read_tensors(path: Path, what: str, *, expected: str) -> tuple[dict[str, Ten
 
     Raises:
         InputError: if the file is missing, corrupt or not of the expected format; ``what`` names it in the message.
+        UnreadableError: an ``InputError`` too, if the disk does not let it be read.
     """
     content = read_bytes(path, what)
     try:
@@ -129,6 +130,7 @@ def restore_checkpoint(path: Path, trainer: Trainer, *, identity: str, at_most: 
     Raises:
         InputError: if the file is missing, corrupt, of another training, further than ``at_most`` epochs, or does not
             fit the network; the trainer is untouched then.
+        UnreadableError: an ``InputError`` too, if the disk does not let it be read.
     """
     tensors, values = read_tensors(path, "checkpoint", expected=FORMAT)
     header = _checked_header(values, path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from topo_search.errors import InputError
+from topo_search.files import UnreadableError
 from topo_search.model import ComboNet
 from topo_search.tasks import Task
 from topo_search.training.checkpoint import restore_checkpoint, save_checkpoint
@@ -22,10 +23,13 @@ def _take_up(checkpoint: Path, trainer: Trainer, *, identity: str, at_most: int)
     """Go on from a checkpoint; one that is of no use is removed: the training is then done again from the start."""
     try:
         restore_checkpoint(checkpoint, trainer, identity=identity, at_most=at_most)
+    except UnreadableError:
+        # Hours of training may be in it, for the next time that the disk lets it be read.
+        raise
     except InputError:
         if checkpoint.is_dir():
             raise
-        checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def train(
         seed: of the order of batches.
         use_best: leave the parameters of the best epoch on validation data in the network, not the last.
         checkpoint: file that is taken up when it is there and is of this training, and written at the end (a corrupt
-            one is made again: the result is the same, only later).
+            one is removed and made again: the result is the same, only later).
         identity: names the training in the checkpoint.
         checkpoint_every: also write it after every so many epochs.
         checkpoint_seconds: also write it after the first epoch that ends so long after the last writing.
@@ -103,6 +107,7 @@ def train(
     Raises:
         ValueError: if ``epochs`` is outside 1 .. ``config.epochs``, or time is limited without a checkpoint.
         InputError: if ``checkpoint`` is a folder, or pairs of units cannot be pruned from this network.
+        UnreadableError: an ``InputError`` too, if ``checkpoint`` is there and the disk does not let it be read.
     """
     if not 1 <= epochs <= config.epochs:
         raise ValueError(f"epochs must lie in 1 .. {config.epochs}, got {epochs}")

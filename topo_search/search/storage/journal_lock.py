@@ -16,6 +16,9 @@ from topo_search.search.storage.file_systems import network_file_system
 
 __all__ = ["JournalLock", "damaged_line", "mend_end"]
 
+# Of every record, as Optuna writes it.
+RECORD_BEGIN = b'{"op_code":'
+
 
 class JournalLock(BaseJournalFileLock):
     """Optuna's symbolic link ``study.journal.lock``, and a ``flock`` on the journal around it.
@@ -79,10 +82,13 @@ def mend_end(path: Path, lock: BaseJournalFileLock) -> None:
 
     Raises:
         OSError: if the journal cannot be read or cut.
-        ValueError: if the last record has an end but is none: Optuna would skip it too, until another follows it.
+        ValueError: if the last record has an end but is none: Optuna would skip it too, until another follows it. Or
+            if the file is no journal at all, which is left as it is.
     """
     line = _last_line(path)
     if line and not line.endswith(b"\n"):
+        # Before the lock, which would lie beside the file of someone else.
+        _check_begin(path)
         # Not torn at all if another process is about to write the rest of it: look again when nobody writes.
         lock.acquire()
         try:
@@ -108,6 +114,16 @@ def _last_line(path: Path) -> bytes:
             if begin or length == size:
                 return tail[begin:]
             length = min(size, 4 * length)
+
+
+def _check_begin(path: Path) -> None:
+    """Raise ValueError unless a file begins as a journal does; a first line without its end counts by its beginning."""
+    with path.open("rb") as file:
+        line = file.readline()
+    if line.endswith(b"\n"):
+        _check_record(line)
+    elif not RECORD_BEGIN.startswith(line[: len(RECORD_BEGIN)]):
+        raise ValueError("no record of Optuna's")
 
 
 def _check_record(line: bytes) -> None:
