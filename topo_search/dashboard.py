@@ -7,9 +7,9 @@ import socket
 import sys
 from pathlib import Path
 
-from topo_search.config import read_space_file
+from topo_search.config import parse_run, read_space_file
 from topo_search.errors import InputError
-from topo_search.search import RunFolder, open_storage
+from topo_search.search import RunFolder, check_url, has_study, open_storage
 
 __all__ = ["serve"]
 
@@ -43,15 +43,15 @@ def _check_address(host: str, port: int) -> None:
             ) from None
 
 
-def _recorded_storage(run: RunFolder) -> str | None:
-    """The URL of the study as ``space.yaml`` has it; ``None`` for the journal of the run."""
+def _recorded(run: RunFolder) -> tuple[str, str | None]:
+    """Name and URL of the study as ``space.yaml`` has them; ``None`` for the journal of the run."""
     values, where = read_space_file(run.space)
-    section = values.get("run")
-    location = section.get("storage") if isinstance(section, dict) else None
+    section = parse_run(values, where)
+    location = section.get("storage")
     # A path would be opened, cut to whole lines and written to, wherever it leads.
-    if location is not None and (not isinstance(location, str) or "://" not in location):
+    if location is not None and "://" not in location:
         raise InputError(f"{where}: run.storage is {location!r}, no URL: give --storage where it is meant")
-    return location
+    return section["study"], location
 
 
 def _check_journal(run: RunFolder) -> None:
@@ -78,12 +78,19 @@ def serve(folder: Path, *, port: int, host: str = LOOPBACK, storage: str | None 
     run = RunFolder(folder)
     if not run.space.is_file():
         raise InputError(f"{folder} is not a run: expected a folder with space.yaml that evolve left behind")
-    location = storage or _recorded_storage(run)
+    if storage is not None:
+        check_url(storage)
+    name, recorded = _recorded(run)
+    if storage is not None and recorded is None and run.journal.exists():
+        raise InputError(f"the run's study is {run.journal}: expected no --storage and no TOPO_SEARCH_STORAGE")
+    location = storage or recorded
     if location is None:
         _check_journal(run)
     if location is not None and "***" in location:
         raise InputError(f"the run's study is at {location}: give --storage with the password")
-    opened = open_storage(location or run.journal)
+    opened = open_storage(location or run.journal, to_write=False)
+    if not has_study(opened, name):
+        raise InputError(f"unknown study {name!r}: expected it in the storage of the run")
     _check_address(host, port)
     try:
         from optuna_dashboard import run_server

@@ -127,3 +127,18 @@ def test_a_run_whose_folder_is_gone_ends_and_a_missing_file_elsewhere_does_not(t
     (tmp_path / "gone").mkdir()
     missing = raising(FileNotFoundError(errno.ENOENT, "no such file", "gone/1.safetensors"))
     assert guarded(missing, request)["evaluation"]["reason"] == "error"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"loss": "bored", "detail": "x"},
+        {"loss": ["worker lost"], "detail": "x"},
+        {"loss": "worker lost", "detail": 3},
+        {"loss": "worker lost"},
+    ],
+)
+def test_an_answer_that_no_worker_of_ours_gives_is_refused(answer):
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        to_finished(0, answer)

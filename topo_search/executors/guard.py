@@ -9,14 +9,14 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from topo_search.errors import InputError, RunFailedError
 from topo_search.files import UnreadableError, is_disk_failure
 from topo_search.search.evaluate import Request
-from topo_search.search.executor import Finished
+from topo_search.search.executor import Finished, Loss
 from topo_search.search.history import Evaluation
 
 __all__ = ["guarded", "printable", "to_finished"]
@@ -111,8 +111,7 @@ def to_finished(ticket: int, result: dict[str, Any]) -> Finished:
 
     Raises:
         RunFailedError: if the worker could not read or write a file.
-        KeyError: if it is something else.
-        TypeError, ValueError: if its evaluation is not one.
+        KeyError, TypeError, ValueError: if it is something else.
     """
     if "disk" in result:
         raise RunFailedError(
@@ -120,4 +119,7 @@ def to_finished(ticket: int, result: dict[str, Any]) -> Finished:
         )
     if "evaluation" in result:
         return Finished(ticket, Evaluation.from_dict(result["evaluation"]))
-    return Finished(ticket, None, result["loss"], result["detail"])
+    loss, detail = result["loss"], result["detail"]
+    if loss not in get_args(Loss) or not isinstance(detail, str):
+        raise ValueError("expected a loss of a known class, and its detail")
+    return Finished(ticket, None, loss, detail)
