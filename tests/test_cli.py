@@ -1,5 +1,8 @@
 import csv
+import errno
+import io
 import json
+import os
 import re
 import shutil
 
@@ -416,12 +419,160 @@ def test_version_and_help(monkeypatch, capsys):
         assert (status, "Example: python -m topo_search" in " ".join(out.split())) == (0, True), command
 
 
+@pytest.mark.parametrize("group", [(), ("bench",)])
+def test_a_group_without_a_command_prints_its_help(monkeypatch, capsys, group):
+    status, out, err = run(monkeypatch, capsys, *group)
+    assert (status, err) == (0, "")
+    assert out.startswith("Usage: ")
+    assert out == run(monkeypatch, capsys, *group, "--help")[1]
+
+
+@pytest.mark.parametrize("group", [(), ("bench",)])
+def test_the_commands_of_a_help_are_said_in_whole_sentences(monkeypatch, capsys, group):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run(monkeypatch, capsys, *group, "--help")
+    lines = out.split("Commands:\n")[1].splitlines()
+    assert len(lines) >= 3
+    assert [line for line in lines if not line.endswith(".") or line.endswith("..")] == []
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_an_interruption_before_a_run_begins_is_said(monkeypatch, capsys):
+    monkeypatch.setattr("topo_search.listing.listing", interrupt)
+    assert run(monkeypatch, capsys, "list", "tasks") == (130, "", "interrupted\n")
+
+
+def test_an_interruption_of_a_run_is_said_once_with_a_command_for_the_shell(monkeypatch, capsys, tmp_path, space_file):
+    monkeypatch.setattr("topo_search.api.searching.run_search", interrupt)
+    folder = tmp_path / "my run"
+    arguments = ("evolve", "--space", space_file, "--workers", 1, "--out", folder)
+    status, out, err = run(monkeypatch, capsys, *arguments)
+    command = f"python -m topo_search resume '{folder}'"
+    begun, ended = (line for line in err.splitlines() if "go on with" in line)
+    assert (status, out, begun.endswith(f"{command})")) == (130, "", True)
+    assert ended == f"interrupted: what was finished is kept; go on with: {command}"
+    assert err.count("interrupted") == 1
+
+
+class FullDisk(io.StringIO):
+    """A stream that holds back what it is given, or does not, and has no place for it."""
+
+    def __init__(self, file, number, *, buffered):
+        super().__init__()
+        self.file, self.number, self.buffered, self.waiting = file, number, buffered, False
+
+    def write(self, text):
+        self.waiting = True
+        if not self.buffered:
+            self.flush()
+        return len(text)
+
+    def flush(self):
+        if self.waiting:
+            self.waiting = self.buffered
+            raise OSError(self.number, os.strerror(self.number))
+
+    def fileno(self):
+        return self.file.fileno()
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EPIPE])
+def test_a_standard_output_that_cannot_be_written_to_is_one_line(monkeypatch, capsys, tmp_path, buffered, number):
+    error = BrokenPipeError if number == errno.EPIPE else OSError
+    with (tmp_path / "out").open("w") as file, monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", FullDisk(file, number, buffered=buffered))
+        patch.setattr("sys.argv", ["topo_search", "list", "tasks"])
+        with pytest.raises(SystemExit) as caught:
+            main()
+    assert caught.value.code == 1
+    said = "failed: standard output cannot be written to: No space left on device\n"
+    assert capsys.readouterr().err == ("" if error is BrokenPipeError else said)
+
+
+def test_another_error_of_the_system_is_not_taken_for_one_of_standard_output(monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, "of a disk")
+
+    monkeypatch.setattr("topo_search.listing.listing", fail)
+    monkeypatch.setattr("sys.argv", ["topo_search", "list", "tasks"])
+    with pytest.raises(OSError, match="of a disk"):
+        main()
+
+
+@pytest.mark.parametrize("arguments", [("evolve",), ("evolve", "--dry-run")])
+def test_a_dry_run_refuses_the_study_that_the_search_would(monkeypatch, capsys, tmp_path, space_file, arguments):
+    storage = f"sqlite:///{tmp_path}/study.db"
+    optuna.create_study(study_name="taken", storage=storage)
+    given = ("--space", space_file, "--workers", 1, "--storage", storage, "--out", tmp_path / "taken")
+    status, _, err = run(monkeypatch, capsys, *arguments, *given)
+    assert (status, err) == (
+        2,
+        "error: study 'taken' exists in the storage: give --out with another name, or --join it\n",
+    )
+
+
+def test_a_dry_run_takes_a_storage_that_is_not_there_yet_and_makes_none(monkeypatch, capsys, tmp_path, space_file):
+    given = (
+        "--space",
+        space_file,
+        "--workers",
+        1,
+        "--storage",
+        f"sqlite:///{tmp_path}/new.db",
+        "--out",
+        tmp_path / "r",
+    )
+    assert run(monkeypatch, capsys, "evolve", "--dry-run", *given)[0] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_matrix_is_a_graph_to_train(monkeypatch, capsys, tmp_path, space_file):
+    space = load_space(space_file)
+    write_weights(tmp_path / "weights.csv", space)
+    given = ("--space", space_file, "--graph", tmp_path / "weights.csv", "--seeds", 1, "--workers", 1)
+    status, out, _ = run(monkeypatch, capsys, "train", *given, "--out", tmp_path / "t", "--json", "--quiet")
+    assert (status, json.loads(out)["edges"]) == (0, space.constraints.edge_budget)
+
+
+# What a search refuses before it begins, a dry run refuses in the same words.
+DRY = {
+    "budget": (["--budget", "0"], "budget must be an integer from 1, got 0"),
+    "seed": (["--seed", "-1"], "seed must be an integer from 0, got -1"),
+    "device": (["--device", "cuda"], "device cuda is not available here"),
+    "cores": (["--trial-cpus", "0"], "cpus"),
+    "GPUs without Ray": (["--trial-gpus", "1"], "trial gpus are reserved by Ray"),
+    "address": (["--ray", " "], "got an empty address"),
+    "folder": (["--out", "FULL"], "is not empty"),
+    "no folder": (["--out", ""], "Invalid value for '--out': expected a folder, got ''"),
+    "storage": (["--storage", "nosuchdb://x"], "cannot be opened"),
+    "join": (["--join"], "expected a PostgreSQL or MySQL URL"),
+}
+
+
+@pytest.mark.parametrize("case", DRY)
+def test_a_dry_run_refuses_what_the_search_would(monkeypatch, capsys, tmp_path, space_file, case):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (tmp_path / "FULL").mkdir()
+    (tmp_path / "FULL" / "thing").write_text("something")
+    arguments, message = DRY[case]
+    given = ("evolve", "--space", space_file, *arguments)
+    status, out, err = run(monkeypatch, capsys, *given, "--dry-run")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert run(monkeypatch, capsys, *given) == (status, out, err)
+
+
 BAD_INPUT = {
     "unknown command": (["evolv"], "No such command"),
     "unknown option": (["evolve", "--budgt", "3"], "No such option"),
     "negative budget": (["evolve", "--budget", "-5"], "budget must be an integer from 1, got -5"),
     "zero budget": (["evolve", "--budget", "0"], "budget must be an integer from 1, got 0"),
-    "budget that is no number": (["evolve", "--budget", "many"], "Invalid value for '--budget'"),
+    "budget that is no number": (["evolve", "--budget", "many"], "got 'many'"),
     "seed that is no integer": (["evolve", "--seed", "1.5"], "Invalid value for '--seed'"),
     "negative seed": (["evolve", "--seed", "-1"], "seed must be an integer from 0, got -1"),
     "no workers": (["evolve", "--workers", "0"], "workers must be at least 1, got 0"),
@@ -471,7 +622,10 @@ BAD_INPUT = {
     "train a graph of another space": (["train", "--graph", "RUN/winners/1"], "does not fit space digits"),
     "no seeds": (["train", "--graph", "ring", "--seeds", "0"], "seeds must be at least 1"),
     "certify nothing": (["certify", "NOWHERE"], "no saved network at"),
-    "certify a run": (["certify", "RUN"], "no model at"),
+    "certify a run": (["certify", "RUN"], "RUN is a run: give RUN/winners/1"),
+    "export a run": (["export", "RUN"], "RUN is a run: give RUN/winners/1"),
+    "train a run": (["train", "--graph", "RUN"], "RUN is a run: give RUN/winners/1"),
+    "doctor of a private Ray": (["doctor", "--ray", "local"], "a private Ray starts and ends with its run"),
     "export nothing": (["export", "NOWHERE"], "no saved network at"),
     "unknown list": (["list", "planets"], "unknown list 'planets': expected one of spaces"),
     "dashboard of nothing": (["dashboard", "NOWHERE"], "is not a run"),

@@ -126,12 +126,28 @@ def test_overrides_by_path_by_name_and_into_lists():
         ("training.epochs.more=1", "epochs is a value, expected a section"),
         ("areas.77.size=3", "'77' is not one of the 6 entries of the list"),
         ("nonsense.entry=3", "unknown entry"),
+        ("trainig.epochs=3", r"^--set trainig.epochs: unknown entry; did you mean 'training.epochs'\?"),
+        ("evolution.populaton=3", r"did you mean 'evolution.population'\?"),
+        ("training.epoch=3", r"^--set training.epoch: unknown entry; did you mean 'epochs'\?"),
+        ("training=3", "^--set training: expected a section with entries such as .*, got 3$"),
+        ("training.epochs=", "^--set training.epochs: input should be a valid integer, got nothing$"),
+        ("search.random=[{family: clique}]", "^--set search.random.0.family: unknown family 'clique'"),
+        ("training.clip_norm=.inf", "^--set training.clip_norm: expected a finite number"),
+        ("training.epochs=3", "^search space digits with --set: ladder.rungs end at 24 epochs"),
+        ("training.schedule=step", "^search space digits with --set: training: schedule step needs cuts"),
     ],
 )
 def test_bad_overrides_are_one_line(override, message):
     with pytest.raises(InputError, match=message) as caught:
         load_space("digits", overrides=[override])
     assert "\n" not in str(caught.value)
+
+
+def test_an_error_of_a_file_is_not_blamed_on_an_override(tmp_path):
+    path = write(tmp_path, MINIMAL + "training: {epoch: 3}")
+    with pytest.raises(InputError) as caught:
+        load_space(path, overrides=["batch_size=8"])
+    assert str(caught.value) == f"search space {path}: training.epoch: unknown entry; did you mean 'epochs'?"
 
 
 def test_overrides_leave_the_values_as_they_were():

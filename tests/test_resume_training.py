@@ -86,3 +86,18 @@ def test_a_search_is_no_training_and_a_training_no_search(whole, tmp_path):
         topo_search.resume_training(search)
     with pytest.raises(InputError, match=r"run\.budget: missing"):
         topo_search.resume(whole)
+
+
+def test_a_link_in_the_place_of_a_network_is_refused_and_leftovers_of_a_kill_go(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    interrupted(folder, monkeypatch, epochs=2)
+    left = folder / "rungs" / ".0.safetensors.abc.tmp"
+    left.write_bytes(b"half")
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "seed-1").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="seed-1 is a link"):
+        topo_search.resume_training(folder, workers=1)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert not left.exists()
+    (folder / "seed-1").unlink()
+    assert len(topo_search.resume_training(folder, workers=1).runs) == 2

@@ -253,7 +253,7 @@ def test_a_database_that_fails_while_it_is_read_ends_the_run_in_one_line(tmp_pat
     monkeypatch.setattr(SearchStudy, "trials", away)
     with pytest.raises(RunFailedError, match=r"^the study's database sqlite:.* failed: first line; what was finished"):
         evolve(QUICK, budget=BUDGET, workers=1, out=tmp_path / "run", storage=url)
-    monkeypatch.setattr("topo_search.api.searching.holds_studies", away)
+    monkeypatch.setattr("topo_search.api.setup.holds_studies", away)
     with pytest.raises(RunFailedError, match=r"^the study's database sqlite:.* failed: first line; what was finished"):
         evolve(QUICK, budget=BUDGET, workers=1, out=tmp_path / "next", storage=url)
 

@@ -152,21 +152,33 @@ def _entries_at(location: Sequence[int | str]) -> list[str]:
 
 
 def _describe(error: Any) -> str:
-    """One pydantic error as one line: where, what was wrong, what was expected."""
+    """One pydantic error as one line: where, if not the whole space, what was wrong, what was expected."""
     location = error["loc"]
-    where = ".".join(str(part) for part in location) or "space"
+    where = ".".join(str(part) for part in location)
+    problem = _problem(error)
+    return f"{where}: {problem}" if where else problem
+
+
+def _problem(error: Any) -> str:
+    location = error["loc"]
     if error["type"] == "extra_forbidden":
         known = _entries_at(location[:-1])
         close = difflib.get_close_matches(str(location[-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"expected some of {', '.join(known)}"
-        return f"{where}: unknown entry; {hint}"
+        return f"unknown entry; {hint}"
     if error["type"] == "missing":
-        return f"{where}: missing entry"
+        return "missing entry"
     message = error["msg"].removeprefix("Value error, ")
-    given = repr(error["input"])
-    if error["type"] == "value_error" or len(given) > 60:
-        return f"{where}: {message}"
-    return f"{where}: {message[0].lower()}{message[1:]}, got {given}"
+    if error["type"] == "value_error":
+        return str(message)
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        known = _entries_at(location)
+        message = (
+            f"expected a section with {'entries such as ' + ', '.join(known[:3]) if known else 'names and values'}"
+        )
+    # As YAML has it, of which the value was read.
+    given = "nothing" if error["input"] is None else repr(error["input"])
+    return f"{message}" if len(given) > 60 else f"{message[0].lower()}{message[1:]}, got {given}"
 
 
 def _plain_leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -179,12 +191,26 @@ def _plain_leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield place, value
 
 
-def parse_space(values: dict[str, Any], *, where: str) -> SearchSpace:
+def _blamed(where: str, location: Sequence[int | str], overrides: Sequence[str]) -> str:
+    """The beginning of a message on an entry: where it is from, which may be ``--set``."""
+    parts = [str(part) for part in location]
+    places = [_resolve_key(override.partition("=")[0].strip()) for override in overrides]
+    for place in places:
+        # Between the parts of a place stand the kinds of unions.
+        rest = iter(parts)
+        if all(part in rest for part in place):
+            return "--set "
+    near = any(list(place[: len(parts)]) == parts for place in places)
+    return f"{where} with --set: " if near else f"{where}: "
+
+
+def parse_space(values: dict[str, Any], *, where: str, overrides: Sequence[str] = ()) -> SearchSpace:
     """A validated space from plain values.
 
     Args:
         values: entries; ``run``, which resolved spaces carry, is passed over.
         where: file or place, for messages.
+        overrides: ``key=value`` each, that were put into the values; for messages.
 
     Raises:
         InputError: in one line, for the first entry that is wrong; how many more there are is said.
@@ -194,13 +220,14 @@ def parse_space(values: dict[str, Any], *, where: str) -> SearchSpace:
     except ValidationError as error:
         problems = error.errors(include_url=False)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise InputError(f"{where}: {_describe(problems[0])}{more}") from None
+        raise InputError(f"{_blamed(where, problems[0]['loc'], overrides)}{_describe(problems[0])}{more}") from None
     except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        raise InputError(f"{_blamed(where, (), overrides)}{error}") from None
     for place, value in _plain_leaves(space.model_dump()):
         if isinstance(value, float) and not math.isfinite(value):
             # Written to space.yaml it would be read as another value.
-            raise InputError(f"{where}: {place}: expected a finite number, got {value}")
+            blamed = _blamed(where, place.split("."), overrides)
+            raise InputError(f"{blamed}{place}: expected a finite number, got {value}")
     return space
 
 
@@ -245,7 +272,9 @@ def _resolve_key(key: str) -> tuple[str, ...]:
     if matches:
         choices = " or ".join(".".join(place) for place in matches)
         raise InputError(f"--set {key}: the name stands for several entries, expected {choices}")
-    close = difflib.get_close_matches(parts[-1], [place[-1] for place in places], n=1)
+    # A bare name is compared with bare names, a path with whole paths and with ends of the same length.
+    known = [place[-len(parts) :] for place in places] + (places if len(parts) > 1 else [])
+    close = difflib.get_close_matches(key, [".".join(place) for place in known], n=1)
     hint = f"did you mean {close[0]!r}?" if close else "expected an entry of the space such as training.epochs"
     raise InputError(f"--set {key}: unknown entry; {hint}")
 
@@ -300,7 +329,7 @@ def load_space(name_or_path: str | Path = DEFAULT_SPACE, *, overrides: Sequence[
         InputError: if there is no such space, or an entry is wrong; in one line, with the place.
     """
     values, where = read_space_file(name_or_path)
-    return parse_space(apply_overrides(values, overrides), where=where)
+    return parse_space(apply_overrides(values, overrides), where=where, overrides=overrides)
 
 
 def read_space_file(name_or_path: str | Path) -> tuple[dict[str, Any], str]:
@@ -317,7 +346,8 @@ def read_space_file(name_or_path: str | Path) -> tuple[dict[str, Any], str]:
     elif not path.exists():
         known = ", ".join(shipped) or "none"
         raise InputError(f"no search space {text!r}: expected a YAML file or one of {known}")
-    where = f"search space {path}"
+    # The path of a shipped space is nothing that a person has written.
+    where = f"search space {text}"
     return _read_yaml(read_bytes(path, "search space"), where), where
 
 

@@ -8,14 +8,26 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-__all__ = ["unpack"]
+__all__ = ["array_names", "unpack"]
+
+
+def array_names(content: bytes) -> list[str]:
+    """The names of what an ``.npz`` file holds, without ``.npy``; a member that does not end so is marked.
+
+    Raises:
+        ValueError: in one line, if the file is no archive.
+    """
+    with _one_error(), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = archive.namelist()
+    return [name.removesuffix(".npy") if name.endswith(".npy") else f"{name} (no .npy)" for name in names]
 
 
 def unpack(content: bytes, names: Collection[str], *, most_bytes: int) -> dict[str, NDArray[Any]]:
@@ -30,22 +42,28 @@ def unpack(content: bytes, names: Collection[str], *, most_bytes: int) -> dict[s
         ValueError: in one line, if the file is damaged, holds objects, or more than ``most_bytes``.
     """
     found: dict[str, NDArray[Any]] = {}
+    with _one_error(), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        there = set(archive.namelist())
+        for name in names:
+            if f"{name}.npy" not in there:
+                continue
+            with archive.open(f"{name}.npy") as member:
+                data = member.read(most_bytes + 1)
+            most_bytes -= len(data)
+            if most_bytes < 0:
+                raise ValueError("its arrays are too large")
+            found[name] = _array(data, name)
+    return found
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """Whatever a damaged archive raises, as ValueError."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            there = set(archive.namelist())
-            for name in names:
-                if f"{name}.npy" not in there:
-                    continue
-                with archive.open(f"{name}.npy") as member:
-                    data = member.read(most_bytes + 1)
-                most_bytes -= len(data)
-                if most_bytes < 0:
-                    raise ValueError("its arrays are too large")
-                found[name] = _array(data, name)
+        yield
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError) as error:
         # RuntimeError stands for encryption and, as NotImplementedError, for other kinds of compression.
         raise ValueError(str(error) or type(error).__name__) from None
-    return found
 
 
 def _array(data: bytes, name: str) -> NDArray[Any]:

@@ -28,10 +28,17 @@ def test_search_prints_one_json_object(table, tmp_path):
         "--workers", "1", "--quiet", "--json", "--figure", str(figure),
     )  # fmt: skip
     result = json.loads(done.stdout)
-    assert result["classes"] == 318
+    assert (result["classes"], result["max_edges"]) == (318, 6)
     assert [entry["strategy"] for entry in result["strategies"]] == ["random", "evolution"]
     assert set(result["strategies"][0]["regret"]) == {"25", "50", "100"}
     assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_edge_budget_is_null_in_json(table):
+    done = run(
+        "search", "--table", table, "--strategies", "random", "--replays", "1", "--workers", "1", "--quiet", "--json"
+    )
+    assert json.loads(done.stdout)["max_edges"] is None
 
 
 def test_search_prints_a_table_and_takes_the_ladder_and_settings(table):

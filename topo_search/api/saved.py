@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from topo_search.api.starting import winner_graphs
 from topo_search.errors import InputError
 from topo_search.files import write_atomically
 from topo_search.model import Certificate, ComboNet, export_arrays, judge_saved, load_network
@@ -17,6 +18,7 @@ __all__ = ["certify", "certify_arrays", "export", "load"]
 
 def certify(path: str | Path) -> Certificate:
     """Judge a saved network from its files alone; see :func:`topo_search.model.judge_saved`."""
+    _check_no_run(path)
     return judge_saved(path)
 
 
@@ -38,7 +40,15 @@ def load(path: str | Path) -> ComboNet:
     Raises:
         InputError: if the folder holds no network, or its files are corrupt or do not fit each other.
     """
+    _check_no_run(path)
     return load_network(path)
+
+
+def _check_no_run(path: str | Path) -> None:
+    """Raise InputError for the folder of a run, which holds several networks."""
+    winners = winner_graphs(Path(path))
+    if winners and not (Path(path) / "model.safetensors").exists():
+        raise InputError(f"{path} is a run: give {winners[0].parent}")
 
 
 def export(path: str | Path, out: str | Path | None = None) -> Path:
@@ -56,7 +66,7 @@ def export(path: str | Path, out: str | Path | None = None) -> Path:
     """
     from topo_search.report import draw_graph
 
-    network = load_network(path)
+    network = load(path)
     folder = Path(path) / "export" if out is None else Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,10 @@ from topo_search.api.setup import (
     NoticeCallback,
     Space,
     check_budget,
+    check_join,
     check_seed,
+    check_storage,
+    is_known,
     new_folder_path,
     prepare,
 )
@@ -27,9 +30,6 @@ from topo_search.search import (
     check_study_name,
     check_url,
     database_errors,
-    has_study,
-    holds_studies,
-    is_shareable,
     open_storage,
     recorded_run,
     storage_notice,
@@ -94,7 +94,6 @@ def evolve(
     check_seed(seed)
     if storage is not None:
         check_url(storage)
-    _check_join(join, storage)
     setup = prepare(
         space,
         overrides=overrides,
@@ -110,11 +109,7 @@ def evolve(
     )
     path = new_folder_path(setup.space.name) if out is None else Path(out)
     name = check_study_name(path.resolve().name)
-    if join and setup.space.search.inherit_weights:
-        raise InputError("search.inherit_weights keeps couplings in one folder: expected it off to join")
-    known = storage is not None and _knows(storage, name)
-    if known and not join:
-        raise InputError(f"study {name!r} exists in the storage: give --out with another name, or --join it")
+    known = check_storage(storage, join=join, out=path, space=setup.space)
     folder = RunFolder(path)
     was_there = path.exists()
     folder.create()
@@ -150,7 +145,7 @@ def evolve(
     except InputError:
         # What is refused here (no such cluster, a study of another seed) must not stand in the way of the next try.
         # A study that this call has made is there to be resumed.
-        if storage is None or known or not _knows(storage, name):
+        if storage is None or known or not is_known(storage, name):
             _withdraw(folder, was_there=was_there)
         raise
     finally:
@@ -211,12 +206,10 @@ def resume(
         raise InputError(f"{where}: run.storage is {location!r}, no URL: give --storage where it is meant")
     if location is not None and "***" in location:
         raise InputError(f"the run's study is at {location}: give --storage with the password")
-    _check_join(join, location)
-    if join and space.search.inherit_weights:
-        raise InputError("search.inherit_weights keeps couplings in one folder: expected it off to join")
+    check_join(join, location, space)
     # Without a journal a killed run has no study yet; a database that does not know one that was begun is another one.
     begun = run_folder.log.exists() or run_folder.trials.exists()
-    if location is not None and begun and not _knows(location, run["study"]):
+    if location is not None and begun and not is_known(location, run["study"]):
         raise InputError(f"unknown study {run['study']!r}: expected it in the storage of the run")
     if storage is not None and run.get("storage") is None and run_folder.journal.exists():
         raise InputError(
@@ -249,16 +242,6 @@ def resume(
         )
     finally:
         run_folder.unlock()
-
-
-def _check_join(join: bool, storage: str | None) -> None:
-    if join and (storage is None or not is_shareable(storage)):
-        raise InputError("--join needs a database that drivers can share: expected a PostgreSQL or MySQL URL")
-
-
-def _knows(location: str, study: str) -> bool:
-    with database_errors(location):
-        return holds_studies(location) and has_study(open_storage(location, to_write=False), study)
 
 
 def _withdraw(folder: RunFolder, *, was_there: bool) -> None:

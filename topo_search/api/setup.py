@@ -21,7 +21,14 @@ from topo_search.search import (
     SearchSpace,
     TrialResources,
     candidate_network,
+    check_study_name,
+    check_url,
+    database_errors,
     find_strategies,
+    has_study,
+    holds_studies,
+    is_shareable,
+    open_storage,
     strategy_names,
 )
 from topo_search.seeds import generator
@@ -32,7 +39,11 @@ __all__ = [
     "Setup",
     "Space",
     "check_budget",
+    "check_join",
+    "check_new_folder",
     "check_seed",
+    "check_storage",
+    "is_known",
     "new_folder_path",
     "prepare",
 ]
@@ -130,7 +141,7 @@ def prepare(
             'if __name__ == "__main__":, or give workers=1'
         )
     if out is not None:
-        _check_new_folder(Path(out))
+        check_new_folder(Path(out))
     resolved = with_starts(_resolve_space(space, overrides, strategy), start)
     status = native_status()
     task = _load_checked_task(resolved, data_dir, download)
@@ -152,10 +163,59 @@ def check_seed(seed: int) -> int:
     return seed
 
 
+def check_storage(storage: str | None, *, join: bool, out: Path | None, space: SearchSpace) -> bool:
+    """Check that a new search may keep its study in a storage; nothing is written there.
+
+    Args:
+        storage: URL; ``None`` for a journal in the folder.
+        join: whether other drivers may work on the study too.
+        out: folder of the run, whose name the study has; ``None`` for a new name.
+        space: resolved.
+
+    Returns:
+        Whether the study is there, for a driver that joins.
+
+    Raises:
+        InputError: if the URL is wrong, the database cannot be opened or shared, or it holds the study already.
+        RunFailedError: if the database fails while it is asked.
+    """
+    if storage is not None:
+        check_url(storage)
+    check_join(join, storage, space)
+    name = None if out is None else check_study_name(out.resolve().name)
+    known = storage is not None and is_known(storage, name or "")
+    if known and not join:
+        raise InputError(f"study {name!r} exists in the storage: give --out with another name, or --join it")
+    return known
+
+
+def check_join(join: bool, storage: str | None, space: SearchSpace) -> None:
+    """Check whether a study can be driven by several drivers, if it is to be.
+
+    Raises:
+        InputError: if it cannot.
+    """
+    if join and (storage is None or not is_shareable(storage)):
+        raise InputError("--join needs a database that drivers can share: expected a PostgreSQL or MySQL URL")
+    if join and space.search.inherit_weights:
+        raise InputError("search.inherit_weights keeps couplings in one folder: expected it off to join")
+
+
+def is_known(storage: str, study: str) -> bool:
+    """Whether a database holds a study; it stays as it is.
+
+    Raises:
+        InputError: if it cannot be opened.
+        RunFailedError: if it fails.
+    """
+    with database_errors(storage):
+        return holds_studies(storage) and has_study(open_storage(storage, to_write=False), study)
+
+
 def _resolve_space(space: Space, overrides: Sequence[str], strategy: str | None) -> SearchSpace:
     if isinstance(space, SearchSpace):
         values = apply_overrides(space.model_dump(mode="json"), overrides)
-        resolved = parse_space(values, where=f"search space {space.name}")
+        resolved = parse_space(values, where=f"search space {space.name}", overrides=overrides)
     else:
         resolved = load_space(space, overrides=overrides)
     if strategy is not None:
@@ -175,8 +235,12 @@ def _load_checked_task(space: SearchSpace, data_dir: str | Path | None, download
     return task
 
 
-def _check_new_folder(path: Path) -> None:
-    """Raise InputError unless a folder is new, empty, or one that a run was killed in before it wrote anything."""
+def check_new_folder(path: Path) -> None:
+    """Check a folder that is to be written to.
+
+    Raises:
+        InputError: unless it is new, empty, or one that a run was killed in before it wrote anything.
+    """
     if path.exists() and not path.is_dir():
         raise InputError(f"output folder {path} is a file: expected a new or empty folder")
     if (path / "space.yaml").exists():

@@ -10,7 +10,7 @@ from topo_search.graph import GraphConstraints, ModuleGraph
 from topo_search.graph.adjacency_file import graph_of_matrix, read_adjacency
 from topo_search.search import SearchSpace
 
-__all__ = ["Start", "with_starts"]
+__all__ = ["Start", "read_graph", "winner_graphs", "with_starts"]
 
 Start = str | Path | ModuleGraph
 """A graph, or where one is: see :func:`with_starts`."""
@@ -41,7 +41,7 @@ def with_starts(space: SearchSpace, start: Start | Sequence[Start]) -> SearchSpa
 def _graphs(entry: Start, space: SearchSpace) -> list[ModuleGraph]:
     if isinstance(entry, ModuleGraph):
         return [_fitting(entry, "graph", space)]
-    return [_fitting(_read(path, space.constraints), str(path), space) for path in _files(Path(entry))]
+    return [_fitting(read_graph(path, space.constraints), str(path), space) for path in _files(Path(entry))]
 
 
 def _files(path: Path) -> list[Path]:
@@ -50,10 +50,10 @@ def _files(path: Path) -> list[Path]:
     if path.is_dir():
         if (path / "graph.json").is_file():
             return [path / "graph.json"]
-        winners = [file for file in path.glob("winners/*/graph.json") if file.parent.name.isdigit()]
+        winners = winner_graphs(path)
         if not winners:
             raise InputError(f"start {path} holds neither graph.json nor winners: expected {expected}")
-        return sorted(winners, key=lambda file: int(file.parent.name))
+        return winners
     if not path.is_file():
         raise InputError(f"no start {str(path)!r}: expected {expected}")
     if path.suffix.lower() not in _SUFFIXES:
@@ -61,14 +61,25 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _read(path: Path, constraints: GraphConstraints) -> ModuleGraph:
+def winner_graphs(folder: Path) -> list[Path]:
+    """The graph files of a run's winners, best first; none where the folder is no run."""
+    files = [file for file in folder.glob("winners/*/graph.json") if file.parent.name.isdigit()]
+    return sorted(files, key=lambda file: int(file.parent.name))
+
+
+def read_graph(path: Path, constraints: GraphConstraints) -> ModuleGraph:
+    """A graph from a ``.json``, ``.graphml`` or ``.csv`` file; of a matrix of weights the strongest edges that fit.
+
+    Raises:
+        InputError: if the file cannot be read, or is a matrix of another size.
+    """
     if path.suffix.lower() != ".csv":
         return ModuleGraph.load(path)
     matrix = read_adjacency(path)
     try:
         return graph_of_matrix(matrix, constraints)
     except InputError as error:
-        raise InputError(f"start {path}: {error}") from None
+        raise InputError(f"{path}: {error}") from None
 
 
 def _fitting(graph: ModuleGraph, where: str, space: SearchSpace) -> ModuleGraph:

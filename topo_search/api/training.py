@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from topo_search.api.setup import NoticeCallback, Setup, Space, check_seed, new_folder_path, prepare
+from topo_search.api.starting import read_graph, winner_graphs
 from topo_search.config import parse_space, read_space_file, space_to_yaml
 from topo_search.errors import InputError
 from topo_search.files import disk_errors, write_atomically, write_json
@@ -79,10 +80,13 @@ def _graph_of(graph: str | Path | ModuleGraph, space: SearchSpace, *, seed: int)
         return make_family(text, space.constraints, generator(seed, "graph"), **parameters)
     path = Path(text)
     if path.is_dir():
+        winners = winner_graphs(path)
         path = path / "graph.json"
+        if winners and not path.is_file():
+            raise InputError(f"{text} is a run: give {winners[0].parent}")
     if not path.is_file():
         raise InputError(f"no graph {text!r}: expected a file or one of the families {', '.join(sorted(FAMILIES))}")
-    return ModuleGraph.load(path)
+    return read_graph(path, space.constraints)
 
 
 def train(
@@ -107,7 +111,7 @@ def train(
 
     Args:
         space: see :func:`evolve`.
-        graph: name of a family, a ``graph.json`` or GraphML file, a winner's folder, or a graph.
+        graph: name of a family, a ``graph.json``, GraphML or ``.csv`` file, a winner's folder, or a graph.
         seeds: how many trainings.
         seed: that they are derived from.
         workers: see :func:`evolve`; so are the other arguments.
@@ -229,6 +233,7 @@ def resume_training(
     run_folder.create()
     lock = run_folder.lock()
     try:
+        run_folder.remove_unfinished()
         setup.notify(on_notice, begun_with=run.get("engine"))
         return _train_all(run_folder, setup, graph, lock, seed=seed, seeds=seeds, on_progress=on_progress)
     finally:
@@ -254,6 +259,10 @@ def _train_all(
 ) -> TrainResult:
     """Train what is not trained yet, and put all of it together."""
     all_seeds = [seed_for(seed, "train", index) for index in range(seeds)]
+    for index in range(seeds):
+        # Written in place: a link in a folder of someone else's making would lead elsewhere.
+        if (folder.path / f"seed-{index}").is_symlink():
+            raise InputError(f"{folder.path / f'seed-{index}'} is a link: expected a folder of the training's own")
     requests = [
         (
             Request(

@@ -11,7 +11,6 @@ __all__ = ["app"]
 app = typer.Typer(
     name="topo_search",
     help="Search over the inter-area graph of provably stable modular recurrent networks.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -24,12 +24,18 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="bench",
-    help="TopoBench-6: every graph of a small space, trained in full; strategies replayed on it.",
-    no_args_is_help=True,
+    help="TopoBench-6: all graphs of a small space, trained in full. Strategies are replayed on its table.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback(invoke_without_command=True)
+def _help(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
 
 TaskOption = Annotated[str, typer.Option("--task", help="digits or mnist_rows.")]
 TableOption = Annotated[Path | None, typer.Option("--table", help="File of the table (default: the shipped one).")]
@@ -58,13 +64,15 @@ def make(
     task: TaskOption = "digits",
     out: Annotated[Path | None, typer.Option("--out", help="File to write (default: the shipped place).")] = None,
     workers: WorkersOption = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many graphs.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="<int>", min=1, help="Only the first so many graphs.")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Folder of data sets.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the data set where it is missing.")] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train every graph in full with three seeds and write the table; goes on after an interruption.
+    """Train every graph with three seeds and write the table. Goes on after an interruption.
 
     Example: python -m topo_search bench make --task digits
     """
@@ -119,7 +127,8 @@ def search(
     ladder: Annotated[bool, typer.Option("--ladder", help="Through the rungs; cost is in epochs.")] = False,
     lag: Annotated[int, typer.Option("--lag", help="Results that a decision does not see yet.")] = 0,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a setting of the search: key=value; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="<key=value>", help="Override a setting of the search; may be repeated."),
     ] = None,
     table_file: TableOption = None,
     figure: FigureOption = None,
@@ -127,18 +136,19 @@ def search(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Replay strategies on a table: evaluations until the best graph is found.
+    """Replay strategies on a table. Counts evaluations until the best graph is found.
 
     Example: python -m topo_search bench search --task digits --strategies random,evolution --max-edges 7
     """
     from topo_search.topobench import Benchmark, run_replays, summarise
 
     _check_picture(figure)
+    most_edges = _max_edges(max_edges)
     table = _read(task, table_file)
     config, rungs = _search_settings(table, overrides or [])
     benchmark = Benchmark(
         table,
-        max_edges=_max_edges(max_edges),
+        max_edges=most_edges,
         ladder=rungs if ladder else None,
         threshold=threshold,
         against=_against(against),
@@ -163,7 +173,7 @@ def search(
     if as_json:
         settings = {
             "task": task,
-            "max_edges": max_edges,
+            "max_edges": most_edges,
             "threshold": threshold,
             "against": against,
             "ladder": ladder,
@@ -200,7 +210,8 @@ def _search_settings(table: Table, overrides: list[str]) -> tuple[SearchConfig, 
     from topo_search.config import apply_overrides, parse_space
 
     values = table.space.model_dump(mode="json")
-    space = parse_space(apply_overrides(values, overrides), where="--set")
+    where = f"search space {table.space.name}"
+    space = parse_space(apply_overrides(values, overrides), where=where, overrides=overrides)
     changed = [
         name
         for name in values
@@ -263,7 +274,7 @@ def landscape(
     figure: FigureOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What separates the best graphs from the others, and how early training tells.
+    """Say what separates the best graphs from the others. And how early training tells.
 
     Example: python -m topo_search bench landscape --task digits --figure landscape.svg
     """

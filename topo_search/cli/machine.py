@@ -10,9 +10,9 @@ import typer
 
 from topo_search.cli.app import app
 from topo_search.cli.options import (
+    CheckedOutOption,
     DataOption,
     JsonOption,
-    OutOption,
     StorageOption,
 )
 from topo_search.cli.output import print_json
@@ -46,13 +46,13 @@ def list_names(
 @app.command()
 def dashboard(
     folder: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8080,
+    port: Annotated[int, typer.Option("--port", metavar="<int>", min=1, max=65535, help="Port to listen on.")] = 8080,
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; any other than 127.0.0.1 lets others in.")
     ] = "127.0.0.1",
     storage: StorageOption = None,
 ) -> None:
-    """Show the run's study in optuna-dashboard, on this machine only unless told otherwise.
+    """Show a run's study in optuna-dashboard. On this machine only unless told otherwise.
 
     Example: python -m topo_search dashboard outputs/NAME
     """
@@ -65,16 +65,18 @@ def dashboard(
 def doctor(
     ray: Annotated[str | None, typer.Option("--ray", help="Try this Ray cluster: auto or HOST:PORT.")] = None,
     storage: StorageOption = None,
-    out: OutOption = None,
+    out: CheckedOutOption = None,
     data_dir: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine: one line a check, exit status 1 if one fails; a warning is no failure.
+    """Check this machine and the installation. One line a check, exit status 1 if one fails; a warning is no failure.
 
     Example: python -m topo_search doctor
     """
     from topo_search.doctor import run_checks
 
+    if ray == "local":
+        raise InputError("a private Ray starts and ends with its run: expected --ray auto or HOST:PORT")
     checks = run_checks(data_dir, out=out, ray=ray, storage=storage)
     if as_json:
         print_json({check.name: {"ok": check.ok, "level": check.level, "detail": check.detail} for check in checks})

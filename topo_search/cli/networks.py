@@ -33,7 +33,7 @@ def certify(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a saved network from its files alone: 0 certified, 1 not certified, 2 cannot be judged.
+    """Judge a saved network from its files alone. Exit status: 0 certified, 1 not certified, 2 cannot be judged.
 
     Example: python -m topo_search certify outputs/NAME/winners/1
     """
@@ -82,7 +82,7 @@ def export(
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a saved network as .npz, its adjacency as CSV and a picture of its graph.
+    """Write a saved network for other programs. As .npz, its adjacency as CSV, and a picture of its graph.
 
     Example: python -m topo_search export outputs/NAME/winners/1 --out exported
     """

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from topo_search.search import TrialResources
 
 __all__ = [
+    "CheckedOutOption",
     "CpusOption",
     "DataOption",
     "DeviceOption",
@@ -32,24 +33,37 @@ __all__ = [
     "trial_resources",
 ]
 
+
+def _folder(text: str) -> Path:
+    """A folder as given; Path would take an empty one for the current folder."""
+    if not text:
+        raise typer.BadParameter("expected a folder, got ''")
+    return Path(text)
+
+
 SpaceOption = Annotated[str, typer.Option("--space", help="Name of a shipped search space, or a YAML file.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed; the same seed gives the same result.")]
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", help="Evaluations side by side (default: one a core or GPU).")
 ]
-OutOption = Annotated[Path | None, typer.Option("--out", help="Folder to write to.")]
+OutOption = Annotated[Path | None, typer.Option("--out", parser=_folder, metavar="<path>", help="Folder to write to.")]
+CheckedOutOption = Annotated[
+    Path | None, typer.Option("--out", parser=_folder, metavar="<path>", help="Folder to check, of runs to come.")
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 DataOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder of data sets (default: TOPO_SEARCH_DATA, then a cache).")
 ]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set where it is missing.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Override an entry of the space: key=value; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="<key=value>", help="Override an entry of the space; may be repeated."),
 ]
 StartOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--start",
+        metavar="<path>",
         help="Propose this first: .json, .graphml, .csv, a winner's or a run's folder; may be repeated.",
     ),
 ]

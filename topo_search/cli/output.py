@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -11,14 +12,39 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import typer
-
-__all__ = ["INTERRUPTED", "TERMINATED", "interruptible", "notices", "print_json", "progress", "say"]
+__all__ = [
+    "INTERRUPTED",
+    "TERMINATED",
+    "StoppedError",
+    "interruptible",
+    "notices",
+    "print_json",
+    "progress",
+    "resume_command",
+    "say",
+]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 TERMINATED = 143
 """Exit status after SIGTERM, which is how schedulers take back a machine."""
+
+
+class StoppedError(Exception):
+    """A signal has ended a command, and the person was told.
+
+    Attributes:
+        status: of the exit.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"exit status {status}")
+        self.status = status
+
+
+def resume_command(folder: Path) -> str:
+    """What goes on with a run, for a shell to read."""
+    return f"python -m topo_search resume {shlex.quote(str(folder))}"
 
 
 def print_json(value: Any) -> None:
@@ -28,7 +54,11 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def interruptible(folder: list[Path]) -> Iterator[None]:
-    """Say how to go on after Ctrl-C or SIGTERM, once the run's folder is known."""
+    """Say how to go on after Ctrl-C or SIGTERM, once the run's folder is known.
+
+    Raises:
+        StoppedError: then.
+    """
     terminated: list[int] = []
 
     def terminate(number: int, _: FrameType | None) -> None:
@@ -41,10 +71,10 @@ def interruptible(folder: list[Path]) -> Iterator[None]:
     except KeyboardInterrupt:
         word, status = ("terminated", TERMINATED) if terminated else ("interrupted", INTERRUPTED)
         if folder:
-            say(f"{word}: what was finished is kept; go on with: python -m topo_search resume {folder[0]}")
+            say(f"{word}: what was finished is kept; go on with: {resume_command(folder[0])}")
         else:
             say(word)
-        raise typer.Exit(status) from None
+        raise StoppedError(status) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from topo_search.cli.app import app
+from topo_search.cli.dry_run import show_plan
 from topo_search.cli.options import (
     CpusOption,
     DataOption,
@@ -29,7 +30,7 @@ from topo_search.cli.options import (
     WorkersOption,
     trial_resources,
 )
-from topo_search.cli.output import interruptible, notices, print_json, progress, say
+from topo_search.cli.output import interruptible, notices, print_json, progress, resume_command, say
 from topo_search.cli.training import show_training
 from topo_search.errors import InputError
 
@@ -65,23 +66,31 @@ def evolve(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Search a space, train the winners and controls in full, certify the winners.
+    """Search a space. The winners and controls are trained in full, the winners certified.
 
     Example: python -m topo_search evolve --space digits --budget 200
     """
     from topo_search import api
 
+    resources = trial_resources(trial_cpus, trial_gpus, trial_memory, trial_timeout)
     if dry_run:
-        _dry_run(
+        show_plan(
             space,
-            budget or api.DEFAULT_BUDGET,
-            strategy,
-            workers,
-            data_dir,
-            download,
-            overrides or [],
-            start or [],
-            as_json,
+            budget=api.DEFAULT_BUDGET if budget is None else budget,
+            strategy=strategy,
+            seed=seed,
+            workers=workers,
+            out=out,
+            storage=storage,
+            join=join,
+            device=device,
+            ray=ray,
+            resources=resources,
+            data_dir=data_dir,
+            download=download,
+            overrides=overrides or [],
+            start=start or [],
+            as_json=as_json,
         )
         return
 
@@ -89,7 +98,7 @@ def evolve(
 
     def on_folder(path: Path) -> None:
         folders.append(path)
-        say(f"run: {path}  (interrupt at any time; go on with: python -m topo_search resume {path})", quiet=quiet)
+        say(f"run: {path}  (interrupt at any time; go on with: {resume_command(path)})", quiet=quiet)
 
     with interruptible(folders), progress(quiet) as on_progress:
         result = api.evolve(
@@ -103,7 +112,7 @@ def evolve(
             join=join,
             device=device,
             ray=ray,
-            resources=trial_resources(trial_cpus, trial_gpus, trial_memory, trial_timeout),
+            resources=resources,
             data_dir=data_dir,
             download=download,
             overrides=overrides or [],
@@ -132,7 +141,7 @@ def resume(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a search or training that was interrupted, or extend a finished search with a larger budget.
+    """Go on with an interrupted search or training. A larger budget extends a search that is finished.
 
     Example: python -m topo_search resume outputs/digits-20260101-abc123 --budget 400
     """
@@ -180,48 +189,6 @@ def resume(
             on_notice=notices(quiet),
         )
     _show_search(result, as_json)
-
-
-def _dry_run(
-    space: str,
-    budget: int,
-    strategy: str | None,
-    workers: int | None,
-    data_dir: Path | None,
-    download: bool,
-    overrides: list[str],
-    start: list[Path],
-    as_json: bool,
-) -> None:
-    from topo_search import api
-    from topo_search.api.starting import with_starts
-    from topo_search.config import load_space, space_to_yaml
-    from topo_search.report.tables import duration
-
-    resolved, cost = api.estimate_cost(
-        with_starts(load_space(space, overrides=overrides), start),
-        budget=budget,
-        strategy=strategy,
-        workers=workers,
-        data_dir=data_dir,
-        download=download,
-    )
-    if as_json:
-        print_json(
-            {
-                "space": resolved.model_dump(mode="json"),
-                "budget": cost.budget,
-                "workers": cost.workers,
-                "seconds_per_epoch": cost.seconds_per_epoch,
-                "seconds": cost.seconds,
-            }
-        )
-        return
-    print(space_to_yaml(resolved), end="")
-    print(
-        f"# a search of {cost.budget} candidates with {cost.workers} workers: about {duration(cost.seconds)} here "
-        f"({cost.seconds_per_epoch:.3f} s an epoch on one core, measured now)"
-    )
 
 
 def _show_search(result: SearchResult, as_json: bool) -> None:

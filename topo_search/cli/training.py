@@ -52,13 +52,13 @@ def probe(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Does the graph matter in this space? Trains random graphs with paired seeds; reads validation data only.
+    """Ask whether the graph matters in a space. Random graphs are trained with paired seeds; no test data is read.
 
     Example: python -m topo_search probe --space digits
     """
     from topo_search import api
 
-    with progress(quiet) as on_progress:
+    with interruptible([]), progress(quiet) as on_progress:
         result = api.probe(
             space,
             budget=budget,
@@ -109,7 +109,7 @@ def train(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train one graph in full with several seeds and save the networks.
+    """Train one graph in full with several seeds. The networks are saved.
 
     Example: python -m topo_search train --space digits --graph global_workspace --seeds 3
     """

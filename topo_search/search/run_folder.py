@@ -144,7 +144,7 @@ class RunFolder:
         for file in (self.space, self.trials, self.comparison, self.summary):
             for left in self.path.glob(f".{file.name}.*.tmp"):
                 left.unlink(missing_ok=True)
-        for folder in (self.rungs, self.couplings):
+        for folder in (self.rungs, self.couplings, *self.path.glob("seed-*")):
             for left in folder.glob(".*.safetensors.*.tmp"):
                 left.unlink(missing_ok=True)
 

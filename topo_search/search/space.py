@@ -128,7 +128,7 @@ class SearchSpace(Settings):
         if self.ladder.rungs[-1] > self.training.epochs:
             raise ValueError(
                 f"ladder.rungs end at {self.ladder.rungs[-1]} epochs: expected at most training.epochs, "
-                f"{self.training.epochs}"
+                f"{self.training.epochs} (change both: --set training.epochs=N --set ladder.rungs=[1,N])"
             )
         for name, epochs in (
             ("pruning", self.search.pruning.epochs),

@@ -1,5 +1,7 @@
 """Matrices of other programs: which conventions hold in which metric, and every way of not being judgeable."""
 
+import io
+import zipfile
 from itertools import pairwise
 
 import numpy as np
@@ -138,6 +140,12 @@ BAD = {
     "no W": ({"W": None}, "missing W"),
     "no L": ({"L": None}, "missing L"),
     "no dt": ({"dt": None}, "missing dt"),
+    "slopes": (
+        {"slopes": np.array(3.0)},
+        "network.npz: unknown array 'slopes': expected W, L, M, dt, tau, slope, sizes (did you mean 'slope'?)",
+    ),
+    "lower case": ({"m": np.ones(3)}, "unknown array 'm': expected W, L, M, dt, tau, slope, sizes"),
+    "empty name": ({"": np.ones(3)}, "unknown array ''"),
     "W not square": ({"W": np.zeros((3, 2))}, "W cannot be judged: expected a square matrix"),
     "W a vector": ({"W": np.zeros(3)}, "expected a square matrix"),
     "nothing": ({"W": np.zeros((0, 0)), "L": np.zeros((0, 0))}, "expected a square matrix"),
@@ -169,6 +177,22 @@ def test_arrays_that_cannot_be_judged_are_refused_in_one_line(name, tmp_path):
         certify_arrays(tmp_path / "network.npz")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_an_unknown_array_is_refused_in_memory_too():
+    with pytest.raises(InputError, match=r"^unknown array 'slopes': expected"):
+        certify_plain({**GOOD, "slopes": np.array(3.0)})
+
+
+def test_a_member_that_numpy_would_read_under_a_known_name_is_not_passed_over(tmp_path):
+    path = tmp_path / "network.npz"
+    np.savez(path, **GOOD)
+    with io.BytesIO() as buffer, zipfile.ZipFile(path, "a") as archive:
+        np.save(buffer, np.array(3.0))
+        archive.writestr("slope", buffer.getvalue())
+    assert np.load(path)["slope"] == 3.0
+    with pytest.raises(InputError, match=r"unknown array 'slope \(no .npy\)'"):
+        certify_arrays(path)
 
 
 def test_files_that_are_no_archives_are_refused_in_one_line(tmp_path):

@@ -9,8 +9,9 @@ where M is a multiple of the identity, and with M and its inverse exchanged it i
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +26,7 @@ from topo_search.model.certificate.frame import Frame
 from topo_search.model.certificate.judge import certify_frame
 from topo_search.model.certificate.network import NetworkMatrices
 from topo_search.model.certificate.verdict import Certificate
-from topo_search.npz import unpack
+from topo_search.npz import array_names, unpack
 
 __all__ = ["certify_plain", "load_plain"]
 
@@ -53,14 +54,18 @@ def load_plain(path: str | Path) -> dict[str, NDArray[Any]]:
     """Arrays of an ``.npz`` file; nothing is unpickled.
 
     Raises:
-        InputError: if the file is missing, corrupt or no ``.npz`` file.
+        InputError: if the file is missing, corrupt, no ``.npz`` file, or holds an array that means nothing here.
     """
     try:
-        return unpack(Path(path).read_bytes(), KNOWN, most_bytes=MOST_BYTES)
+        content = Path(path).read_bytes()
+        names = array_names(content)
+        arrays = unpack(content, KNOWN, most_bytes=MOST_BYTES)
     except FileNotFoundError:
         raise InputError(f"no file {path}: expected an .npz file with arrays W and L") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: expected an .npz file with arrays W and L ({error})") from None
+    _check_names(names, f"{path}: ")
+    return arrays
 
 
 def certify_plain(arrays: Mapping[str, NDArray[Any]]) -> Certificate:
@@ -69,11 +74,12 @@ def certify_plain(arrays: Mapping[str, NDArray[Any]]) -> Certificate:
     Args:
         arrays: ``W`` and ``L``, ``(N, N)``, in the network's own coordinates; ``dt``; and where they differ from the
             defaults ``M``, ``(N,)`` positive or ``(N, N)`` symmetric positive definite (the identity), ``tau`` (1),
-            ``slope`` g, the largest slope of phi (1), and ``sizes``, units of each area (one area). Others are ignored.
+            ``slope`` g, the largest slope of phi (1), and ``sizes``, units of each area (one area).
 
     Raises:
-        InputError: if an array is missing, of another shape, not finite, or M is not a metric.
+        InputError: if an array is missing, unknown, of another shape, not finite, or M is not a metric.
     """
+    _check_names(arrays)
     plain = _checked(arrays)
     forward, back = _change_of_coordinates(plain)
     weights, linear = plain.slope * plain.weights, plain.coupling
@@ -98,6 +104,15 @@ def certify_plain(arrays: Mapping[str, NDArray[Any]]) -> Certificate:
     except np.linalg.LinAlgError as error:
         raise InputError(f"arrays cannot be judged: {error} (extreme weights)") from None
     return replace(certificate, notes=(*certificate.notes, *_notes(plain, certificate)))
+
+
+def _check_names(names: Iterable[str], where: str = "") -> None:
+    """Raise InputError for an unknown name: without its array the verdict could be that of another network."""
+    for name in names:
+        if name not in KNOWN:
+            close = difflib.get_close_matches(name, KNOWN, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise InputError(f"{where}unknown array {name!r}: expected {', '.join(KNOWN)}{hint}")
 
 
 def _checked(arrays: Mapping[str, NDArray[Any]]) -> _Plain:
