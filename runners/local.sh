@@ -13,7 +13,7 @@ set -euo pipefail
 OUT=${OUT:-outputs/local}    # the run's folder: another search needs another one
 SPACE=${SPACE:-digits}       # name of a shipped search space, or a YAML file; of a new run only
 SEED=${SEED:-0}              # of a new run only
-BUDGET=${BUDGET:-200}        # candidates; a finished run is extended by a larger one
+BUDGET=${BUDGET:-}           # candidates, 200 of a new run; a run keeps its own, a larger one extends it
 
 # Evaluations run side by side, one a core: more threads than one each would only take turns.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
@@ -26,6 +26,6 @@ fi
 
 # exec: Ctrl-C and signals reach the search itself, and its exit status is that of this script.
 if [ -e "$OUT/space.yaml" ]; then
-    exec python -m topo_search resume "$OUT" --budget "$BUDGET" "$@"
+    exec python -m topo_search resume "$OUT" ${BUDGET:+--budget "$BUDGET"} "$@"
 fi
-exec python -m topo_search evolve --space "$SPACE" --seed "$SEED" --budget "$BUDGET" --out "$OUT" "$@"
+exec python -m topo_search evolve --space "$SPACE" --seed "$SEED" --budget "${BUDGET:-200}" --out "$OUT" "$@"

@@ -545,7 +545,7 @@ DRY = {
     "device": (["--device", "cuda"], "device cuda is not available here"),
     "cores": (["--trial-cpus", "0"], "cpus"),
     "GPUs without Ray": (["--trial-gpus", "1"], "trial gpus are reserved by Ray"),
-    "address": (["--ray", " "], "got an empty address"),
+    "address": (["--ray", "nonsense"], "ray must be auto, local or HOST:PORT, got 'nonsense'"),
     "folder": (["--out", "FULL"], "is not empty"),
     "no folder": (["--out", ""], "Invalid value for '--out': expected a folder, got ''"),
     "storage": (["--storage", "nosuchdb://x"], "cannot be opened"),

@@ -15,6 +15,7 @@ from topo_search.doctor import Check, computing, installation, machine, ray_clus
 from topo_search.doctor.check import outcome_of
 from topo_search.doctor.study_storage import check_storage
 from topo_search.executors.control_group import Limits
+from topo_search.executors.ray_cluster import addresses
 from topo_search.search.storage import file_systems
 
 NAMES = [
@@ -253,7 +254,18 @@ def test_a_running_cluster_is_found_and_not_joined(monkeypatch, tmp_path):
     assert (level, f"nothing answers at {address}" in detail) == ("FAIL", True)
 
 
-@pytest.mark.parametrize("address", ["nonsense", "host:", ":1", "127.0.0.1:99999", "127.0.0.1:-1"])
+def test_an_address_that_another_user_left_is_not_asked(monkeypatch, tmp_path):
+    installed(monkeypatch, "2.60.0")
+    monkeypatch.setattr(ray_cluster, "_probe", lambda *_: pytest.fail("joined"))
+    (tmp_path / "no-ray" / "ray").mkdir(parents=True)
+    (tmp_path / "no-ray" / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    monkeypatch.setattr(addresses, "_owner", lambda _: os.geteuid() + 1)
+    level, detail = ray_cluster.check_ray(None)
+    assert (level, "was left by another user" in detail) == ("ok", True)
+    assert ray_cluster.check_ray("auto") == ("FAIL", detail)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "host:", ":1", "127.0.0.1:99999", "127.0.0.1:-1", "a..b:1"])
 def test_a_bad_address_fails_at_once(monkeypatch, address):
     installed(monkeypatch, "2.60.0")
     assert ray_cluster.check_ray(address)[0] == "FAIL"
@@ -326,6 +338,8 @@ def test_a_real_cluster_with_a_token(monkeypatch):
     from topo_search.executors.ray_cluster import connect
     from topo_search.search import TrialResources
 
+    # Two processes import Ray, beside whatever else keeps the cores busy.
+    monkeypatch.setattr(ray_cluster, "PROBE_SECONDS", 60.0)
     with connect("local", workers=1, resources=TrialResources()):
         import ray
 

@@ -121,8 +121,42 @@ def test_the_ray_cluster_is_valid_by_rays_own_schema():
     starts = [command for command in commands if "ray start" in command]
     assert len(starts) == 2
     assert all("RAY_AUTH_MODE=token ray start" in command for command in starts)
+    # The search looks for the cluster in the folder that Ray leaves its address in: that of its temporary files.
+    (folder,) = set(re.findall(r"private=(\S+)", " ".join(starts)))
+    assert all('--temp-dir="$private/ray"' in command for command in starts)
+    assert f"RAY_TMPDIR={folder} " in read("ray_cluster.yaml")
+    # Sockets lie 67 characters below it, at a path of 107 at most.
+    assert len(f"{folder.replace('$(id -u)', str(2**32))}/ray") + 67 <= 107
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**config, "head_nodes": 1}, schema)
+
+
+@pytest.mark.parametrize("key", ["head_start_ray_commands", "worker_start_ray_commands"])
+def test_the_ray_cluster_starts_in_a_folder_of_this_user_alone(tmp_path, key):
+    (config,) = documents("ray_cluster.yaml")
+    (tmp_path / "topo_search" / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / "topo_search" / ".venv" / "bin" / "activate").touch()
+    (tmp_path / "ray").write_text('#!/bin/sh\necho "$TMPDIR" "$@"\n')
+    (tmp_path / "ray").chmod(0o755)
+    private = tmp_path / "private"
+    command = config[key][-1].replace("/tmp/ts-$(id -u)", str(private))
+
+    def start():
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "RAY_HEAD_IP": "10.0.0.1"}
+        return subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
+
+    done = start()
+    assert done.stdout.startswith(f"{private}/tmp start "), done.stderr
+    assert f"--temp-dir={private}/ray" in done.stdout
+    assert private.stat().st_mode & 0o777 == 0o700
+    (private / "tmp" / "left").touch()
+    private.chmod(0o755)
+    assert start().returncode == 0
+    assert private.stat().st_mode & 0o777 == 0o700
+    assert not list((private / "tmp").iterdir())
+    private.rename(tmp_path / "other")
+    private.symlink_to(tmp_path / "other")
+    assert (start().returncode, start().stdout) == (1, "")
 
 
 # Fields of KubeRay's API, version ray.io/v1.
@@ -256,7 +290,8 @@ if name == "ray":
         print("the port is in use")
         sys.exit(1)
     place = pathlib.Path(next(a for a in arguments if a.startswith("--temp-dir=")).partition("=")[2])
-    note("place", path=str(place.parent), mode=oct(place.parent.stat().st_mode & 0o777))
+    note("place", path=str(place.parent), mode=oct(place.parent.stat().st_mode & 0o777), scratch=os.environ["TMPDIR"])
+    (pathlib.Path(os.environ["TMPDIR"]) / "topo_search-left").mkdir()
     place.mkdir(mode=0o777)
     until_told()
 elif name == "srun":
@@ -267,6 +302,8 @@ elif name == "srun":
 elif name == "scontrol":
     sys.exit(behaviour.get("requeue") == "refused")
 elif name == "getent":
+    if behaviour.get("name") == "unknown":
+        sys.exit(2)
     print("127.0.1.1 STREAM node\\n10.1.2.3 STREAM node\\n10.1.2.3 DGRAM")
 elif arguments[2] == "doctor":
     # Where nothing else is asked for, both nodes are there at last.
@@ -276,6 +313,7 @@ elif arguments[2] == "doctor":
         running = text.count('"ray", "what": "runs"') - text.count('"ray", "what": "told')
         time.sleep(0.02)
     print("ok    ray: 2.60.0; cluster at ... has", behaviour.get("nodes", running), "nodes, 8 CPUs")
+    sys.exit(int(behaviour.get("doctor", "0")))
 else:
     out = pathlib.Path(arguments[arguments.index("--out") + 1] if arguments[2] == "evolve" else arguments[3])
     out.mkdir(parents=True, exist_ok=True)
@@ -357,8 +395,11 @@ def test_local_begins_and_goes_on(machine):
         shlex.split("evolve --space digits --seed 0 --budget 7 --out outputs/local --workers 3"),
         shlex.split("resume outputs/local --budget 9 --workers 3"),
     ]
+    # A run keeps its budget where no other is given: 200 would be less than some have.
+    assert ended(machine.start("local.sh"))[0] == 0
+    assert machine.searches()[2] == shlex.split("resume outputs/local")
     assert ended(machine.start("local.sh", OUT="x y", SPACE="seq_mnist", SEED="3"))[0] == 0
-    assert machine.searches()[2] == shlex.split("evolve --space seq_mnist --seed 3 --budget 200 --out 'x y'")
+    assert machine.searches()[3] == shlex.split("evolve --space seq_mnist --seed 3 --budget 200 --out 'x y'")
 
 
 def test_local_gives_each_worker_one_thread_unless_told_otherwise(machine):
@@ -385,7 +426,9 @@ def test_slurm_starts_a_cluster_of_its_own_and_cleans_up(machine):
             "--ray 10.1.2.3:24711 --trial-cpus 2"
         )
     ]
-    head, worker = [call for call in machine.calls() if (call["name"], call["what"]) == ("ray", "called")]
+    # Both begin in the background, whichever first.
+    started = [call for call in machine.calls() if (call["name"], call["what"]) == ("ray", "called")]
+    worker, head = sorted(started, key=lambda call: "--head" in call["arguments"])
     assert {"start", "--head", "--node-ip-address=10.1.2.3", "--port=24711", "--include-dashboard=false"} <= set(
         head["arguments"]
     )
@@ -400,6 +443,8 @@ def test_slurm_starts_a_cluster_of_its_own_and_cleans_up(machine):
     # Each node has a folder that is this user's alone, and leaves none behind.
     assert [place["mode"] for place in machine.places()] == ["0o700", "0o700"]
     assert len({place["path"] for place in machine.places()}) == 2
+    # What trials leave there goes too.
+    assert [place["scratch"] for place in machine.places()] == [f"{place['path']}/tmp" for place in machine.places()]
     assert not [place for place in machine.places() if Path(place["path"]).exists()]
     assert sorted(machine.names("told to stop")) == ["ray", "ray"]
     assert "scontrol" not in machine.names("called")
@@ -426,14 +471,17 @@ def test_slurm_stops_before_the_time_limit_is_queued_again_and_goes_on(machine):
 
     assert ended(machine.slurm(SLURM_RESTART_COUNT="1", BUDGET="20"))[0] == 0
     assert machine.searches()[1] == shlex.split("resume outputs/slurm-4711 --budget 20 --ray 10.1.2.3:24711")
+    assert ended(machine.slurm(OUT="outputs/slurm-4711"))[0] == 0
+    assert machine.searches()[2] == shlex.split("resume outputs/slurm-4711 --ray 10.1.2.3:24711")
 
 
 def test_slurm_says_how_to_go_on_where_it_may_not_be_queued_again(machine):
-    process = machine.slurm(BEHAVIOUR="search=long requeue=refused")
+    process = machine.slurm("--trial-cpus", "2", BEHAVIOUR="search=long requeue=refused")
     machine.wait_for("runs", name="python", process=process)
     process.send_signal(signal.SIGUSR1)
     status, out = ended(process)
-    assert (status, "go on with: OUT=outputs/slurm-4711 sbatch" in out) == (1, True)
+    again = "go on with: OUT=outputs/slurm-4711 sbatch runners/slurm.sbatch --trial-cpus 2\n"
+    assert (status, again in out) == (1, True)
 
 
 def test_a_cancelled_job_does_not_come_back(machine):
@@ -459,6 +507,16 @@ def test_slurm_begins_with_the_nodes_that_have_joined(machine):
     (srun,) = [call["arguments"] for call in machine.calls() if call["name"] == "srun"]
     assert {"--nodes=2", "--ntasks=2", "--exclude=node1", "--kill-on-bad-exit=0"} <= set(srun)
     assert len(machine.searches()) == 1
+
+
+def test_slurm_asks_the_doctor_for_the_nodes_alone(machine):
+    status, out = ended(machine.slurm(BEHAVIOUR="doctor=1", WAIT_SECONDS="60"))
+    assert (status, "not all of" in out) == (0, False)
+
+
+def test_a_node_whose_address_is_unknown_ends_the_job_with_a_word(machine):
+    status, out = ended(machine.slurm(BEHAVIOUR="name=unknown"))
+    assert (status, "the address of node1 on the cluster's network cannot be found" in out) == (1, True)
 
 
 def test_a_cluster_that_does_not_start_ends_the_job_with_its_words(machine):

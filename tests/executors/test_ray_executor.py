@@ -14,6 +14,7 @@ from support.tiny import tiny_space
 from topo_search.errors import InputError, RunFailedError
 from topo_search.executors import SerialExecutor
 from topo_search.executors.ray_cluster import RayExecutor, connect
+from topo_search.executors.ray_cluster.jobs import Job
 from topo_search.graph import make_family
 from topo_search.search import Evaluation, Evaluator, Request
 from topo_search.search.resources import TrialResources
@@ -49,6 +50,7 @@ class Staged:
                 print("garbage", file=sys.stderr, flush=True)
                 os.write(1, b"\xff\xfe garbage\n")
             case 3:
+                time.sleep(0.3)  # Results on their way would go down with this process.
                 os._exit(1)
             case 4:
                 room = [bytearray(10_000_000) for _ in range(100)]
@@ -59,10 +61,17 @@ class Staged:
                 time.sleep(0.2)
                 beside = len(list(folder.iterdir()))
                 mine.rmdir()
-                return Evaluation(0.5, (), (), parameters=beside, detail=os.environ["CUDA_VISIBLE_DEVICES"])
+                return Evaluation(0.5, (), (), parameters=beside, detail=os.environ.get("CUDA_VISIBLE_DEVICES", ""))
             case 6:
                 time.sleep(0.4)
         return Evaluation(0.5, (), ())
+
+    def evaluate_part(self, request, *, seconds):
+        checkpoint = Path(request.checkpoint)
+        if request.seed == 7 and not checkpoint.exists():
+            checkpoint.write_bytes(b"begun")
+            return None
+        return Evaluation(0.5, (), (), detail=f"{seconds:g}")
 
 
 def variables():
@@ -202,8 +211,42 @@ def test_short_evaluations_share_a_task_and_one_that_ends_its_worker_is_lost_alo
     sizes.clear()
     # Again: what was lost goes alone, whoever is before and after it.
     found = collect(executor, [Request("", 1, seed) for seed in seeds])
-    assert sizes == [1, 1, 1, 2, 1, 2]
+    assert sum(sizes) == 8
     assert [found[ticket].loss for ticket in range(8)] == [None] * 5 + ["worker lost"] + [None] * 2
+
+
+def test_what_shares_a_task_is_put_off_soon_where_it_is_long(executors, tmp_path):
+    executor = executors(evaluator=Staged)
+    sizes = sizes_of_tasks(executor)
+    asked = [Request("", 1, seed, checkpoint=str(tmp_path / str(n))) for n, seed in enumerate([0, 0, 0, 0, 7, 0])]
+    found = collect(executor, asked)
+    assert sizes[:4] == [1, 1, 1, 3]
+    # It was begun in the task of three, is ended by itself, and kept nobody for long.
+    assert [found[ticket].evaluation.detail for ticket in range(6)] == ["60", "60", "60", "1", "60", "1"]
+
+
+def test_no_more_run_side_by_side_than_workers_were_asked_for(executors):
+    executor = executors(evaluator=Staged, workers=2)
+    assert executor.slots == 3  # Two, though there are three CPUs, and one that waits here.
+    start, at_a_time = executor._start, []
+
+    def noted(tasks):
+        start(tasks)
+        at_a_time.append(len(executor._running))
+
+    executor._start = noted
+    assert len(collect(executor, [Request("", 1, 6) for _ in range(5)])) == 5
+    assert max(at_a_time) == 2
+    assert executors(workers=5).slots == 4
+
+
+def test_parts_before_a_lack_of_memory_are_not_forgotten(executors):
+    executor = executors(evaluator=Staged)
+    lost = Job(0, Request("", 1, 0), {}, spent=3.0)
+    short = {"files": {}, "seconds": 1.0, "loss": "out of memory", "detail": "no room"}
+    assert [finished.loss for finished in executor._keep(lost, short)] == ["out of memory"]
+    found = collect(executor, [Request("", 1, 0)], memory_factor=2.0)
+    assert found[0].evaluation.seconds == 3.0
 
 
 def test_each_evaluation_of_a_task_is_timed_by_itself(executors):

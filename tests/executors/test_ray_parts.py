@@ -1,18 +1,28 @@
 """Parts of the Ray executor that need no cluster."""
 
 import builtins
+import contextlib
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.tiny import tiny_space, tiny_task
 
+from topo_search.api import execution
 from topo_search.errors import InputError, RunFailedError
-from topo_search.executors.ray_cluster import connect
+from topo_search.executors import ray_cluster
+from topo_search.executors.ray_cluster import addresses, connect
 from topo_search.executors.ray_cluster.data import pack_split, pack_task, unpack_split, unpack_task
 from topo_search.executors.ray_cluster.files import collect_files, keep_files, take_files, unpack_files
 from topo_search.executors.ray_cluster.losses import to_loss
 from topo_search.executors.ray_cluster.pace import Pace
 from topo_search.executors.ray_cluster.protection import check_protected, is_loopback
 from topo_search.executors.ray_cluster.room import Room
+from topo_search.executors.ray_cluster.surroundings import own_signals
 from topo_search.search import Request
 from topo_search.search.resources import TrialResources
 
@@ -51,22 +61,167 @@ def test_loopback_is_told_from_other_addresses(host, expected):
     assert is_loopback(host) is expected
 
 
-@pytest.mark.parametrize("address", ["", "somewhere", "ray://a:1", "a:0", "a:99999", "a:1:2", "a b:1"])
+@pytest.mark.parametrize("address", ["", "somewhere", "ray://a:1", "a:0", "a:99999", "a:1:2", "a b:1", "a..b:1"])
 def test_what_is_no_address_is_refused(address):
     pytest.importorskip("ray")
     with pytest.raises(InputError, match="expected auto, local or HOST:PORT"):
         connect(address, resources=ONE)
 
 
-def test_auto_says_when_there_is_no_cluster_and_where_an_address_comes_from(monkeypatch):
-    utils = pytest.importorskip("ray._private.utils")
-    monkeypatch.setattr(utils, "read_ray_address", lambda *given: None)
+def test_auto_says_when_there_is_no_cluster_and_where_an_address_comes_from(monkeypatch, tmp_path):
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(InputError, match="no Ray cluster found: RAY_ADDRESS is not set"):
         connect("auto", resources=ONE)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(InputError, match=r"no Ray cluster answers at 127\.0\.0\.1:9 \(.*\), given by RAY_ADDRESS"):
         connect("auto", resources=ONE)
+
+
+@contextlib.contextmanager
+def answering(answer):
+    """A server on this machine that says so to the first who comes; where it is ``None``, nothing without end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            with contextlib.suppress(OSError):
+                kept.append(server.accept()[0])
+                if answer is not None:
+                    kept[0].recv(1000)
+                    kept[0].sendall(answer)
+                    kept[0].close()
+
+        kept = []
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+        for connection in kept:
+            connection.close()
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.0 400 Bad Request\r\n\r\n"])
+def test_a_port_of_something_else_is_refused_before_ray_waits_for_it(monkeypatch, answer):
+    monkeypatch.setattr(addresses, "GREETING_SECONDS", 0.2)
+    with answering(answer) as address, pytest.raises(InputError, match=f"^what answers at {address} is no Ray cluster"):
+        addresses.find_cluster(address)
+
+
+def test_what_greets_as_ray_does_is_taken(monkeypatch):
+    with answering(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])) as address:
+        assert addresses.find_cluster(address) == address
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    with answering(b"") as address:
+        assert addresses.find_cluster(address) == address
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"TMPDIR": "/a"}, {"RAY_TMPDIR": "/b"}, {"TMPDIR": "/a", "RAY_TMPDIR": "/b"}]
+)
+def test_an_address_is_looked_for_where_ray_leaves_it(monkeypatch, variables):
+    utils = pytest.importorskip("ray._common.utils")
+    for name in ("TMPDIR", "RAY_TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert addresses._address_file() == Path(utils.get_ray_address_file(None))
+
+
+def test_an_address_that_another_user_left_is_not_followed(monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert addresses.left_address() is None
+    file = tmp_path / "ray" / "ray_current_cluster"
+    file.parent.mkdir()
+    file.write_text("10.0.0.1:6379\n")
+    assert addresses.left_address() == "10.0.0.1:6379"
+    with monkeypatch.context() as patch:
+        patch.setattr(addresses, "_owner", lambda descriptor: os.geteuid() + 1)
+        with pytest.raises(InputError, match=rf"^{file} was left by another user \(id {os.geteuid() + 1}\): give the"):
+            addresses.find_cluster("auto")
+    file.rename(tmp_path / "mine")
+    file.symlink_to(tmp_path / "mine")
+    assert addresses.left_address() is None
+    file.unlink()
+    os.mkfifo(file)  # Would be waited for.
+    assert addresses.left_address() is None
+
+
+@pytest.fixture
+def interrupting():
+    """SIGTERM as commands answer it."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    yield interrupt
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_sigterm_is_put_off_while_ray_starts_and_then_answered(interrupting, fails):
+    utils = pytest.importorskip("ray._private.utils")
+    setter, went_on = utils.set_sigterm_handler, []
+
+    def starts():
+        with own_signals():
+            utils.set_sigterm_handler(lambda number, frame: pytest.fail("Ray's answer"))
+            signal.raise_signal(signal.SIGTERM)
+            went_on.append(True)
+            if fails:
+                raise RuntimeError("Ray did not start")
+
+    with pytest.raises(KeyboardInterrupt):
+        starts()
+    assert went_on == [True]
+    assert signal.getsignal(signal.SIGTERM) is interrupting
+    assert utils.set_sigterm_handler is setter
+
+
+def test_a_second_sigterm_is_answered_at_once(interrupting):
+    pytest.importorskip("ray")
+    went_on = []
+
+    def starts():
+        with own_signals():
+            signal.raise_signal(signal.SIGTERM)
+            went_on.append(1)
+            signal.raise_signal(signal.SIGTERM)
+            went_on.append(2)
+
+    with pytest.raises(KeyboardInterrupt):
+        starts()
+    assert went_on == [1]
+
+
+def test_a_process_that_is_told_to_end_while_ray_starts_is_not_aborted_later():
+    pytest.importorskip("ray")
+    timer = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        with own_signals():
+            signal.alarm(1000)  # As Ray does.
+        assert signal.alarm(0) == 0
+        signal.alarm(1000)
+        with own_signals():
+            pass
+        assert signal.alarm(0) > 0, "one that was set before is another's"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+
+
+def test_as_many_workers_as_were_asked_for_are_what_a_cluster_is_asked_for(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(ray_cluster, "connect", lambda *given, **options: contextlib.nullcontext())
+    monkeypatch.setattr(
+        ray_cluster, "RayExecutor", lambda *given, **options: asked.update(options) or SimpleNamespace(close=int)
+    )
+    where = execution.plan_execution(
+        workers=3, most_workers=None, device="cpu", ray="auto", resources=ONE, data_dir=None
+    )
+    with execution.open_executor(where, tiny_space(), tiny_task()):
+        assert asked["workers"] == 3
 
 
 def node(cpus, gpus=0.0, memory=8e9):
@@ -101,12 +256,15 @@ def test_a_cluster_of_a_head_without_cpus_is_waited_for_and_one_of_small_nodes_r
 def test_a_second_try_reserves_more_but_never_more_than_a_node_has():
     def reserved(factor, **wanted):
         room = Room(lambda: [node(3.0)], TrialResources(**wanted))
-        room.check()
+        room.refresh()
         return room.options(factor)
 
     assert reserved(1.0, memory_gb=3.0)["memory"] == 3e9
     assert reserved(2.0, memory_gb=3.0)["memory"] == 6e9
     assert reserved(4.0, memory_gb=3.0)["memory"] == 8e9
+    # Nodes with enough that are gone for now are waited for: it is a limit too, which was not asked to be lower.
+    assert reserved(1.0, memory_gb=9.0)["memory"] == 9e9
+    assert reserved(2.0, memory_gb=9.0)["memory"] == 9e9
     assert reserved(1.0) == {"num_cpus": 1, "num_gpus": 0.0}
     assert [reserved(factor)["num_cpus"] for factor in (2.0, 4.0)] == [2, 3]
 

@@ -72,11 +72,14 @@ def ray_cluster(*, mode: str = "token", **head: Any) -> Iterator[TestCluster]:
     with ExitStack() as undo:
         folder = PrivateFolder()
         undo.callback(folder.remove)
+        (folder.path / "ray").mkdir()
         variables = {
             "RAY_ADDRESS": None,
             "RAY_AUTH_MODE": mode,
             "RAY_AUTH_TOKEN": None,
             "RAY_AUTH_TOKEN_PATH": str(folder.token),
+            # There Ray leaves the address of a head, wherever else its files are.
+            "RAY_TMPDIR": str(folder.path),
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_worker_niceness": "0",
         }

@@ -12,6 +12,7 @@ from pathlib import Path
 from topo_search.errors import InputError
 from topo_search.executors import ProcessExecutor, SerialExecutor
 from topo_search.executors.control_group import control_group_limits
+from topo_search.executors.ray_cluster import check_address
 from topo_search.search import Evaluator, Executor, SearchSpace, TrialResources
 from topo_search.tasks import Task
 
@@ -23,7 +24,7 @@ class Execution:
     """Where evaluations run. It never changes what a search finds.
 
     Attributes:
-        workers: evaluations side by side; ``None`` on a running cluster: all that fit.
+        workers: evaluations side by side, the most of them on a running cluster; ``None`` there: all that fit.
         device: ``cpu`` or ``cuda``, of a worker.
         ray: ``auto`` for the running Ray cluster (that of ``RAY_ADDRESS``, or of this machine), ``local`` for a private
             one, ``HOST:PORT``; ``None``: no Ray.
@@ -67,8 +68,8 @@ def plan_execution(
     """
     if workers is not None and workers < 1:
         raise InputError(f"workers must be at least 1, got {workers}")
-    if ray is not None and not ray.strip():
-        raise InputError("ray must be auto, local or HOST:PORT, got an empty address")
+    if ray is not None:
+        check_address(ray)
     chosen = _device(device, ray, resources)
     count = workers
     if count is None and ray in (None, "local"):
@@ -130,7 +131,14 @@ def _executor(execution: Execution, space: SearchSpace, task: Task, stack: conte
         from topo_search.executors.ray_cluster import RayExecutor, connect
 
         session = stack.enter_context(connect(execution.ray, workers=execution.workers, resources=execution.resources))
-        return RayExecutor(space, task, session=session, resources=execution.resources, device=execution.device)
+        return RayExecutor(
+            space,
+            task,
+            session=session,
+            resources=execution.resources,
+            workers=execution.workers,
+            device=execution.device,
+        )
     if execution.in_processes:
         return ProcessExecutor(
             space,

@@ -97,7 +97,8 @@ def probe(
         setup.executor() as executor,
         contextlib.closing(EvaluationLog(Path(scratch) / "evaluations.jsonl")) as log,
     ):
-        workers = setup.execution.workers or executor.slots
+        # One slot is for what waits, so that no worker does.
+        workers = max(1, executor.slots - 1)
         return run_probe(
             setup.space, Pool(executor, log), seed=seed, budget=budget, workers=workers, on_progress=on_progress
         )

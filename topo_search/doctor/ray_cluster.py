@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from topo_search.doctor.check import Outcome
+from topo_search.errors import InputError
+from topo_search.executors.ray_cluster.addresses import left_address
 
 __all__ = ["check_ray"]
 
@@ -39,10 +41,14 @@ def check_ray(address: str | None) -> Outcome:
         return (
             ("ok", f"not installed (optional: {remedy})") if address is None else ("FAIL", f"not installed: {remedy}")
         )
-    running = os.environ.get("RAY_ADDRESS") or _current_cluster()
+    target = address
+    if address in (None, "auto"):
+        try:
+            target = os.environ.get("RAY_ADDRESS") or left_address()
+        except InputError as error:
+            return "ok" if address is None else "FAIL", f"{version}; {error}"
     if address is None:
-        return "ok", f"{version}; {_described(running)}"
-    target = running if address == "auto" else address
+        return "ok", f"{version}; {_described(target)}"
     if target is None:
         return "FAIL", f"{version}; no running cluster was found: expected RAY_ADDRESS, or one started on this machine"
     if not _answers(target):
@@ -59,15 +65,6 @@ def _described(running: str | None) -> str:
     return f"a cluster was started at {running} but does not answer"
 
 
-def _current_cluster() -> str | None:
-    """Address of the cluster that was last started on this machine, as Ray writes it down."""
-    folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray"
-    try:
-        return (folder / "ray_current_cluster").read_text(encoding="utf-8").strip() or None
-    except OSError:
-        return None
-
-
 def _host_and_port(address: str) -> tuple[str, int] | None:
     host, _, port = address.rpartition(":")
     return (host.strip("[]"), int(port)) if host and port.isdigit() and 0 < int(port) < 65536 else None
@@ -80,7 +77,7 @@ def _answers(address: str) -> bool:
     try:
         with socket.create_connection(place, timeout=REACH_SECONDS):
             return True
-    except OSError:
+    except (OSError, UnicodeError):  # The latter where no name can be made of the host.
         return False
 
 

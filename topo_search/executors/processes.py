@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import selectors
 import time
@@ -209,11 +210,13 @@ class ProcessExecutor:
 
     def _end(self, worker: Worker, *, after: float = 0.0) -> str:
         """End a worker and make room for another."""
-        self._selector.unregister(worker.messages)
-        self._selector.unregister(worker.sentinel)
+        # An interrupt may come anywhere in here, or while it was being started; `close` then calls this once more.
+        how = worker.kill(after=after)
+        for watched in (worker.messages, worker.sentinel):
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(watched)
         self._workers.remove(worker)
         self._absent.append(worker.number)
-        how = worker.kill(after=after)
         if not worker.ready:
             self._count_failed_start(worker.number, how)
         return how

@@ -81,15 +81,17 @@ class Room:
         """What a task of Ray is to reserve.
 
         Args:
-            memory_factor: how many times the memory of a first try; never more than the largest node has, which would
-                be waited for without end. Where no memory was asked for, so many times the CPUs are reserved: fewer
-                evaluations run beside it then.
+            memory_factor: how many times the memory of a first try; a further try gets no more than the largest node
+                has, since more would be waited for without end, and no less than the first, whatever nodes are gone
+                now. Where no memory was asked for, so many times the CPUs are reserved: fewer evaluations run beside
+                it then.
         """
         wanted = self._resources
         reserved: dict[str, Any] = {"num_cpus": wanted.cpus, "num_gpus": wanted.gpus}
         if wanted.memory_gb is not None:
             most = self._largest("memory") or math.inf
-            reserved["memory"] = int(min(wanted.memory_gb * GB * memory_factor, most))
+            own = wanted.memory_gb * GB
+            reserved["memory"] = int(max(own, min(own * memory_factor, most)))
         elif memory_factor > 1:
             most = max(self._largest("CPU"), wanted.cpus)
             reserved["num_cpus"] = int(min(wanted.cpus * memory_factor, most))

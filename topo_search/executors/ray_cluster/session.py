@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-import socket
 from contextlib import ExitStack
 from types import ModuleType, TracebackType
 from typing import Any
 
 from topo_search.errors import InputError, RunFailedError
+from topo_search.executors.ray_cluster.addresses import find_cluster
 from topo_search.executors.ray_cluster.protection import asks_for_token, check_protected, is_loopback
 from topo_search.executors.ray_cluster.surroundings import (
     PrivateFolder,
@@ -24,9 +23,6 @@ from topo_search.executors.ray_cluster.surroundings import (
 from topo_search.search.resources import TrialResources
 
 __all__ = ["RaySession", "connect", "import_ray"]
-
-REACH_SECONDS = 5.0
-_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 
 
 class RaySession:
@@ -93,11 +89,12 @@ def connect(
     if ray.is_initialized():
         raise InputError("Ray is in use already in this process: call ray.shutdown() first")
     reload_settings()
-    with ExitStack() as undo, own_signals():
-        if address == "local":
-            _start(ray, _cpus(workers, resources), gpus, undo)
-        else:
-            _join(ray, _find(address), undo)
+    with ExitStack() as undo:
+        with own_signals():
+            if address == "local":
+                _start(ray, _cpus(workers, resources), gpus, undo)
+            else:
+                _join(ray, find_cluster(address), undo)
         return RaySession(local=address == "local", undo=undo.pop_all())
 
 
@@ -145,30 +142,6 @@ def _start(ray: ModuleType, cpus: int, gpus: int | None, undo: ExitStack) -> Non
     for node in ray.nodes():
         if not is_loopback(node["NodeManagerAddress"]):
             raise RunFailedError(f"Ray listens on {node['NodeManagerAddress']}: expected 127.0.0.1 alone")
-
-
-def _find(address: str) -> str:
-    """The address of a running cluster, as ``HOST:PORT``."""
-    found, source = address, "given as the address of a Ray cluster"
-    if address == "auto":
-        from ray._private.utils import read_ray_address
-
-        found, source = os.environ.get("RAY_ADDRESS", ""), "given by RAY_ADDRESS"
-        if not found or found == "auto":
-            found, source = read_ray_address() or "", "left by the last `ray start`"
-        if not found:
-            raise InputError(
-                "no Ray cluster found: RAY_ADDRESS is not set and none was started on this machine; "
-                "`ray start --head` starts one, and the address local a private one"
-            )
-    match = _ADDRESS.fullmatch(found)
-    if match is None or not 0 < int(match["port"]) < 65536:
-        raise InputError(f"expected auto, local or HOST:PORT, got {found!r}, {source}")
-    try:
-        socket.create_connection((match["host"].strip("[]"), int(match["port"])), timeout=REACH_SECONDS).close()
-    except OSError as error:
-        raise InputError(f"no Ray cluster answers at {found} ({error.strerror or error}), {source}") from None
-    return found
 
 
 def _join(ray: ModuleType, address: str, undo: ExitStack) -> None:

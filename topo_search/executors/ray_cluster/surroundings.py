@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 
 __all__ = [
     "PrivateFolder",
@@ -62,20 +63,44 @@ def stay_on_loopback(undo: ExitStack) -> None:
 
 @contextmanager
 def own_signals() -> Iterator[None]:
-    """Keep this process's answer to SIGTERM while Ray starts.
+    """Put SIGTERM off while Ray starts or joins, then give this process's own answer; a second one is not put off.
 
-    Ray puts its own in its place, which prints a stack and ends the process without a word of how to go on.
+    Ray puts other answers in its place, which end the process without a word of how to go on: at the beginning one in
+    Python, later one below it, which prints a stack, calls the one before it and has the process aborted after 3 s. And
+    an exception that is raised while Ray starts processes may be swallowed.
     """
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGTERM)
+    # ``None``: set by other than Python, which alone could set it again.
+    if threading.current_thread() is not threading.main_thread() or before is None:
         yield
         return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
+    told: list[int] = []
+    timed = hasattr(signal, "alarm") and signal.getitimer(signal.ITIMER_REAL)[0] > 0
+
+    def end_alarm() -> None:
+        if hasattr(signal, "alarm") and not timed:
+            signal.alarm(0)
+
+    def put_off(number: int, _: FrameType | None) -> None:
+        end_alarm()
+        told.append(number)
+        signal.signal(signal.SIGTERM, before)
+
+    def answer() -> None:
+        if told:
+            signal.raise_signal(signal.SIGTERM)
+
+    with ExitStack() as undo:
+        undo.callback(answer)
+        _set_attribute(import_module("ray._private.utils"), "set_sigterm_handler", _keep_handler, undo)
+        undo.callback(end_alarm)
+        undo.callback(signal.signal, signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, put_off)
         yield
-    finally:
-        # ``None``: set by other than Python, which alone could set it again.
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+
+
+def _keep_handler(handler: object) -> None:
+    """What Ray calls here in place of its function that sets a handler."""
 
 
 def quiet(undo: ExitStack) -> None:

@@ -71,7 +71,8 @@ def evaluate(data: dict[str, Any], test: dict[str, Any] | None, jobs: list[dict[
     Args:
         data: of :func:`topo_search.executors.ray_cluster.data.pack_task`, and under ``settings`` how to evaluate.
         test: the test part, where a request reads it.
-        jobs: of each the ``request``, the ``files`` that go with it and the ``memory`` that it may take.
+        jobs: of each the ``request``, the ``files`` that go with it, the ``memory`` that it may take, and how many
+            seconds a part of it takes (``part_seconds``), where it can be done in parts.
 
     Yields:
         Where it runs, once it does: a driver cannot know otherwise when the time of a request begins. Then each result.
@@ -87,7 +88,7 @@ def evaluate(data: dict[str, Any], test: dict[str, Any] | None, jobs: list[dict[
     if test is not None:
         worker.test = unpack_split(test)
     for job in jobs:
-        yield _evaluate(worker, settings, job)
+        yield _evaluate(worker, job)
 
 
 def _greeting(settings: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _visible_gpus() -> str:
     return os.environ.get("CUDA_VISIBLE_DEVICES", "")
 
 
-def _evaluate(worker: _Worker, settings: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+def _evaluate(worker: _Worker, job: dict[str, Any]) -> dict[str, Any]:
     request, sent = Request(**job["request"]), job["files"]
     begin = time.perf_counter()
     unfinished = False
@@ -119,7 +120,7 @@ def _evaluate(worker: _Worker, settings: dict[str, Any], job: dict[str, Any]) ->
                 with memory_limit(job["memory"]):
                     if here.checkpoint is None:
                         return worker.evaluator.evaluate(here)
-                    part = worker.evaluator.evaluate_part(here, seconds=settings["part_seconds"])
+                    part = worker.evaluator.evaluate_part(here, seconds=job["part_seconds"])
                 unfinished = part is None
                 return part or Evaluation.failure("unfinished")
             except Exception as error:
