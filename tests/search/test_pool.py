@@ -1,5 +1,7 @@
 """The pool's memory and its policy, with executors that end evaluations as they are told."""
 
+import dataclasses
+import json
 import tempfile
 from pathlib import Path
 
@@ -174,3 +176,30 @@ def test_any_interleaving_of_losses_and_results_ends_each_evaluation_once(data, 
     assert {evaluation.reason for _, evaluation in ended} <= {"", *LOSSES}
     assert sum('"event":"result"' in line for line in lines) == count
     assert sum('"event":"start"' in line for line in lines) == len(executor.submitted)
+
+
+@pytest.mark.parametrize("script", [[], ["worker lost"]])
+def test_requests_of_one_key_are_evaluated_once_though_both_are_in_flight(log, script):
+    executor = ScriptedExecutor(script)
+    pool = Pool(executor, log)
+    results = pool.run_all([(request(0), "winner"), (request(1), ""), (request(0), "control")], lambda done: None)
+    assert results[0] == results[2]
+    assert pool.evaluated == 2
+    assert len(executor.submitted) == 2 + len(script)
+    log.close()
+    ended = [json.loads(line)["key"] for line in log.path.read_text().splitlines() if '"result"' in line]
+    assert sorted(ended) == sorted([request(0).key, request(1).key])
+
+
+def test_a_network_that_is_to_be_kept_is_trained_though_the_same_evaluation_ran_without(log, tmp_path):
+    executor = ScriptedExecutor()
+    kept = dataclasses.replace(request(0), save_to=str(tmp_path / "network"))
+    assert kept.key == request(0).key
+    done = []
+    pool = Pool(executor, log)
+    for number, one in enumerate((request(0), kept, request(0))):
+        pool.submit(one, "", lambda _, number=number: done.append(number))
+    while pool.running:
+        pool.wait()
+    assert [one.save_to for one, _ in executor.submitted] == [None, kept.save_to]
+    assert sorted(done) == [0, 1, 2]

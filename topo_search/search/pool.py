@@ -32,8 +32,9 @@ class _Running:
 class Pool:
     """Evaluations in flight.
 
-    Where the log is shared with other drivers, an evaluation that another one is at takes no slot: its result is
-    waited for, and the evaluation is taken over should its driver die.
+    Requests of one key have one result: where one of them runs, the others wait for it (a control may be the graph of a
+    winner). Where the log is shared with other drivers, an evaluation that another one is at takes no slot: its result
+    is waited for, and the evaluation is taken over should its driver die.
 
     Args:
         executor: where they run.
@@ -44,6 +45,8 @@ class Pool:
         self._executor, self._log = executor, log
         self._running: dict[int, _Running] = {}
         self._elsewhere: list[_Running] = []
+        # By the key of an evaluation that runs here: who waits for its result.
+        self._waiting: dict[str, list[_Running]] = {}
         self._ticket = 0
         self._errors, self._worked = 0, False
         self.evaluated = 0
@@ -66,6 +69,8 @@ class Pool:
             done(known)
             return
         entry = _Running(request, label, done)
+        if self._waits(entry):
+            return
         if request.save_to is not None:
             # Each driver wants the network in its own folder, whoever else trains it.
             self._start_again(entry)
@@ -74,7 +79,16 @@ class Pool:
         else:
             self._elsewhere.append(entry)
 
+    def _waits(self, entry: _Running) -> bool:
+        """Whether an evaluation of the same key runs here, for whose result this one waits then."""
+        waiting = self._waiting.get(entry.request.key)
+        if waiting is None:
+            return False
+        waiting.append(entry)
+        return True
+
     def _start(self, entry: _Running) -> None:
+        self._waiting.setdefault(entry.request.key, [])
         self._ticket += 1
         self._running[self._ticket] = entry
         self._executor.submit(self._ticket, entry.request, memory_factor=entry.retries.memory_factor)
@@ -104,6 +118,8 @@ class Pool:
             if known is not None:
                 entry.done(known)
                 self._watch(known)
+            elif self._waits(entry):
+                continue
             elif not self.full and self._log.claim(entry.request, label=entry.label):
                 self._start(entry)
             else:
@@ -124,6 +140,9 @@ class Pool:
             raise RunFailedError(f"{entry.label}: the network could not be trained here ({evaluation.reason})")
         entry.done(counted)
         self._watch(counted)
+        for waiting in self._waiting.pop(entry.request.key):
+            # Anew only where its network is to be kept and was not by the one that ran.
+            self.submit(waiting.request, waiting.label, waiting.done)
 
     def _watch(self, evaluation: Evaluation) -> None:
         if evaluation.reason != "error":
