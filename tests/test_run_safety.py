@@ -216,6 +216,14 @@ def test_entries_that_a_later_version_adds_to_a_space_are_let_pass(tmp_path):
         study.record_run({"seed": 0, "budget": 3})
 
 
+@pytest.mark.parametrize("record", [3, [], {}, {"space": 1, "run": {}}, {"space": {}, "run": None}])
+def test_a_record_of_a_run_that_is_none_is_refused(tmp_path, record):
+    study = SearchStudy(open_storage(tmp_path / "study.journal"), "run", space=QUICK)
+    study.study.set_user_attr("run", record)
+    with pytest.raises(InputError, match="study 'run' does not say what its run was"):
+        study.record_run({"seed": 0, "budget": 3})
+
+
 def test_a_lost_folder_whose_couplings_were_inherited_is_not_made_anew(tmp_path, url):
     inheriting = QUICK.model_copy(update={"search": QUICK.search.model_copy(update={"inherit_weights": True})})
     SearchStudy(open_storage(url), "lost", space=inheriting).record_run({"seed": 0, "budget": 3})

@@ -92,8 +92,6 @@ def evolve(
     if budget is not None:
         check_budget(budget)
     check_seed(seed)
-    if storage is not None:
-        check_url(storage)
     setup = prepare(
         space,
         overrides=overrides,

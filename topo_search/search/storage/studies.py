@@ -45,14 +45,19 @@ def recorded_run(storage: BaseStorage, name: str) -> tuple[dict[str, Any], dict[
     if not has_study(storage, check_study_name(name)):
         raise InputError(f"unknown study {name!r}: expected it in the storage of the run")
     attributes = optuna.load_study(study_name=name, storage=storage).user_attrs
-    recorded, budgets = attributes.get("run"), attributes.get("budgets")
-    if not isinstance(recorded, dict) or not all(isinstance(recorded.get(key), dict) for key in ("space", "run")):
-        raise InputError(f"study {name!r} does not say what its run was: expected one that `evolve` made")
+    recorded: Any = attributes.get("run")
+    budgets = attributes.get("budgets")
+    _check_record(name, recorded)
     # The budget of a run that was extended is the last one.
     return recorded["space"], {**recorded["run"], **({"budget": budgets[-1]} if budgets else {})}
 
 
-def check_same_run(name: str, recorded: Mapping[str, Any], space: SearchSpace, run: Mapping[str, Any]) -> None:
+def _check_record(name: str, recorded: Any) -> None:
+    if not isinstance(recorded, dict) or not all(isinstance(recorded.get(key), dict) for key in ("space", "run")):
+        raise InputError(f"study {name!r} does not say what its run was: expected one that `evolve` made")
+
+
+def check_same_run(name: str, recorded: Any, space: SearchSpace, run: Mapping[str, Any]) -> None:
     """Refuse to go on with a study by another search than the one that it was begun with.
 
     Entries of the space that the study does not know are let pass: a later version may have added them.
@@ -64,8 +69,9 @@ def check_same_run(name: str, recorded: Mapping[str, Any], space: SearchSpace, r
         run: the section ``run`` of its ``space.yaml``.
 
     Raises:
-        InputError: if the seed or an entry of the space is another.
+        InputError: if the seed or an entry of the space is another, or the study does not say what its run was.
     """
+    _check_record(name, recorded)
     mine = json.loads(space.model_dump_json())
     odd = next(_differing(recorded["space"], mine), None)
     if recorded["run"].get("seed") != run["seed"]:
@@ -75,7 +81,7 @@ def check_same_run(name: str, recorded: Mapping[str, Any], space: SearchSpace, r
 
 
 def _differing(recorded: Any, mine: Any, path: str = "") -> Iterator[str]:
-    """Paths of entries that differ, without those that only one of two mappings of settings has."""
+    """Paths of recorded entries that are others now, or gone; those that only ``mine`` has are let pass."""
     if not (isinstance(recorded, dict) and isinstance(mine, dict)):
         if recorded != mine:
             yield path
