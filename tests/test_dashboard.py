@@ -1,9 +1,11 @@
 """The dashboard serves a run's study on this machine alone, and says what opens where it is told otherwise."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -42,10 +44,10 @@ def port():
 @pytest.fixture
 def served(monkeypatch):
     """Where the server was asked to listen, instead of a server that listens."""
-    import optuna_dashboard
-
     places = []
-    monkeypatch.setattr(optuna_dashboard, "run_server", lambda _, *, host, port: places.append((host, port)))
+    monkeypatch.setattr(
+        topo_search.dashboard, "_serve_until_interrupted", lambda _, host, port: places.append((host, port))
+    )
     return places
 
 
@@ -164,6 +166,47 @@ def test_a_section_run_that_is_none_is_refused(folder, served, port, run):
     with pytest.raises(InputError, match=r"space\.yaml: (run\.|it has no section run)"):
         topo_search.dashboard.serve(folder, port=port)
     assert served == []
+
+
+def test_an_interrupt_that_meets_a_request_ends_the_dashboard(port):
+    """A page that is open asks all the time: what Ctrl-C meets is often a request."""
+    returned = threading.Event()
+    interrupts = []
+
+    def interrupt():
+        interrupts.append(None)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def application(environ, start_response):
+        interrupt()
+        # Time for an interrupt to be raised here, were this the main thread.
+        time.sleep(0.2)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"an answer"]
+
+    def ask():
+        for _ in range(100):
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                    connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                    connection.recv(100)
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+        # So that a lost interrupt fails this test instead of holding up all tests.
+        if not returned.wait(20):
+            interrupt()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    client = threading.Thread(target=ask)
+    client.start()
+    try:
+        topo_search.dashboard._serve_until_interrupted(application, "127.0.0.1", port)
+    finally:
+        returned.set()
+        client.join()
+        signal.signal(signal.SIGINT, before)
+    assert len(interrupts) == 1
 
 
 @pytest.mark.slow

@@ -5,15 +5,58 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
+import threading
 from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from topo_search.config import parse_run, read_space_file
 from topo_search.errors import InputError
 from topo_search.search import RunFolder, check_url, has_study, open_storage
 
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
 __all__ = ["serve"]
 
 LOOPBACK = "127.0.0.1"
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Answers each request in a thread of its own: a slow one holds up neither the others nor the end."""
+
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    """Tells of errors, not of every request: an open page asks several times a minute."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing."""
+
+
+def _serve_until_interrupted(application: WSGIApplication, host: str, port: int) -> None:
+    """Answer requests until Ctrl-C.
+
+    The main thread answers none itself. An interrupt comes to the main thread alone, and wsgiref takes whatever is
+    raised within a request for an error of that request: a Ctrl-C that met one would be lost.
+    """
+    ended = threading.Event()
+    with make_server(host, port, application, server_class=_Server, handler_class=_Handler) as server:
+
+        def answer() -> None:
+            try:
+                server.serve_forever()
+            finally:
+                ended.set()
+
+        threading.Thread(target=answer, name="dashboard", daemon=True).start()
+        try:
+            ended.wait()
+        except KeyboardInterrupt:
+            print("", file=sys.stderr)
+            server.shutdown()
 
 
 def _stays_here(host: str) -> bool:
@@ -93,7 +136,7 @@ def serve(folder: Path, *, port: int, host: str = LOOPBACK, storage: str | None 
         raise InputError(f"unknown study {name!r}: expected it in the storage of the run")
     _check_address(host, port)
     try:
-        from optuna_dashboard import run_server
+        from optuna_dashboard import wsgi
     except ImportError:
         raise InputError("optuna-dashboard is not installed: pip install optuna-dashboard") from None
     if not _stays_here(host):
@@ -103,7 +146,4 @@ def serve(folder: Path, *, port: int, host: str = LOOPBACK, storage: str | None 
             flush=True,
         )
     print(f"dashboard at http://{host}:{port}/dashboard  (Ctrl-C ends it)", flush=True)
-    try:
-        run_server(opened, host=host, port=port)
-    except KeyboardInterrupt:
-        print("", file=sys.stderr)
+    _serve_until_interrupted(wsgi(opened), host, port)
