@@ -38,6 +38,7 @@ INTERFACE = {"api", "cli", "config", "dashboard", "doctor", "listing", "__init__
 ONLY_IN: dict[str, set[str]] = {
     "optuna": {
         "search/storage",
+        "search/stored_trials.py",
         "search/study.py",
         "search/strategies/optuna_nsga2.py",
         "search/strategies/optuna_sampler.py",

@@ -11,9 +11,8 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from topo_search.config import parse_run, read_space_file
+from topo_search.api.recorded import open_recorded
 from topo_search.errors import InputError
-from topo_search.search import RunFolder, check_url, has_study, open_storage
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -86,24 +85,6 @@ def _check_address(host: str, port: int) -> None:
             ) from None
 
 
-def _recorded(run: RunFolder) -> tuple[str, str | None]:
-    """Name and URL of the study as ``space.yaml`` has them; ``None`` for the journal of the run."""
-    values, where = read_space_file(run.space)
-    section = parse_run(values, where)
-    location = section.get("storage")
-    # A path would be opened, cut to whole lines and written to, wherever it leads.
-    if location is not None and "://" not in location:
-        raise InputError(f"{where}: run.storage is {location!r}, no URL: give --storage where it is meant")
-    return section["study"], location
-
-
-def _check_journal(run: RunFolder) -> None:
-    if run.journal.is_symlink():
-        raise InputError(f"{run.journal} is a link: expected a file of the run's own")
-    if not run.journal.is_file():
-        raise InputError(f"no study at {run.journal}: expected the journal of a run")
-
-
 def serve(folder: Path, *, port: int, host: str = LOOPBACK, storage: str | None = None) -> None:
     """Serve the run's study until interrupted.
 
@@ -118,22 +99,7 @@ def serve(folder: Path, *, port: int, host: str = LOOPBACK, storage: str | None 
     Raises:
         InputError: if the folder is no run, its study cannot be opened, or the address or port cannot be used.
     """
-    run = RunFolder(folder)
-    if not run.space.is_file():
-        raise InputError(f"{folder} is not a run: expected a folder with space.yaml that evolve left behind")
-    if storage is not None:
-        check_url(storage)
-    name, recorded = _recorded(run)
-    if storage is not None and recorded is None and run.journal.exists():
-        raise InputError(f"the run's study is {run.journal}: expected no --storage and no TOPO_SEARCH_STORAGE")
-    location = storage or recorded
-    if location is None:
-        _check_journal(run)
-    if location is not None and "***" in location:
-        raise InputError(f"the run's study is at {location}: give --storage with the password")
-    opened = open_storage(location or run.journal, to_write=False)
-    if not has_study(opened, name):
-        raise InputError(f"unknown study {name!r}: expected it in the storage of the run")
+    run = open_recorded(folder, storage=storage)
     _check_address(host, port)
     try:
         from optuna_dashboard import wsgi
@@ -146,4 +112,4 @@ def serve(folder: Path, *, port: int, host: str = LOOPBACK, storage: str | None 
             flush=True,
         )
     print(f"dashboard at http://{host}:{port}/dashboard  (Ctrl-C ends it)", flush=True)
-    _serve_until_interrupted(wsgi(opened), host, port)
+    _serve_until_interrupted(wsgi(run.storage), host, port)

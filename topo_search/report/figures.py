@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from topo_search.files import write_atomically
 from topo_search.graph import Edge, ModuleGraph
+from topo_search.report.drawing import ROLE_COLOURS, blank_figure, write_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw_graph", "graph_figure"]
-
-# Okabe and Ito's palette, told apart by colour-blind readers.
-ROLE_COLOURS = {"input": "#56B4E9", "hidden": "#D9D9D9", "output": "#E69F00", "input+output": "#009E73"}
 
 
 def _columns(graph: ModuleGraph) -> list[list[int]]:
@@ -63,12 +59,9 @@ def _passes_an_area(edge: Edge, positions: dict[int, tuple[float, float]]) -> bo
 def graph_figure(graph: ModuleGraph, *, title: str = "") -> Figure:
     """A figure of a graph: areas by role (colour) and size, edges as lines. Needs no display."""
     import networkx as nx
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(6.4, 4.2)
     axes = figure.add_subplot()
     positions = _positions(graph)
     roles = [area.role for area in graph.areas]
@@ -117,11 +110,4 @@ def draw_graph(graph: ModuleGraph, path: Path, *, title: str = "") -> None:
 
     The same graph gives the same file: ids are fixed, dates and versions left out.
     """
-    import matplotlib as mpl
-
-    kind = path.suffix.lstrip(".") or "svg"
-    buffer = io.BytesIO()
-    metadata = {"Date": None, "Creator": None} if kind == "svg" else None
-    with mpl.rc_context({"svg.hashsalt": "topo_search"}):
-        graph_figure(graph, title=title).savefig(buffer, format=kind, metadata=metadata, dpi=160)
-    write_atomically(path, buffer.getvalue())
+    write_picture(graph_figure(graph, title=title), path)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from topo_search.files import write_atomically
-from topo_search.report.figures import ROLE_COLOURS
+from topo_search.report.drawing import COLOURS, ROLE_COLOURS, blank_figure, write_picture
 from topo_search.topobench import Landscape, Replay, Table, edges_of, regret_curves
 from topo_search.topobench.classes import ROLES
 
@@ -22,13 +20,11 @@ __all__ = ["draw_landscape", "draw_regret", "landscape_figure", "regret_figure"]
 
 # Inputs on the left, the output on the right, hidden areas between; no three places in a row that an edge would pass.
 PLACES = ((0.0, 0.85), (0.0, 0.15), (0.5, 1.0), (0.62, 0.5), (0.5, 0.0), (1.0, 0.5))
-# Okabe and Ito's palette without its yellow, told apart by colour-blind readers; then the same, dashed.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def landscape_figure(table: Table, landscape: Landscape) -> Figure:
     """Accuracy against edges, coloured by path length; agreement by epoch; the best graph of each number of edges."""
-    figure = _figure(10.0, 6.4)
+    figure = blank_figure(10.0, 6.4)
     grid = figure.add_gridspec(2, 1, height_ratios=(2.1, 1.0))
     top = grid[0].subgridspec(1, 2, width_ratios=(1.5, 1.0))
     _draw_accuracy(figure, figure.add_subplot(top[0]), table)
@@ -38,15 +34,6 @@ def landscape_figure(table: Table, landscape: Landscape) -> Figure:
         axes = figure.add_subplot(best[column])
         _draw_small(axes, entry.best_mask)
         axes.set_title(f"{entry.edges} edges\n{entry.best:.3f}", fontsize=8)
-    return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
     return figure
 
 
@@ -91,7 +78,7 @@ def _draw_small(axes: Axes, mask: int) -> None:
 
 def regret_figure(replays: Mapping[str, Sequence[Replay]], *, threshold: float, cost_label: str) -> Figure:
     """Regret against evaluations, one line a strategy: median over replays, with the quartiles as a band."""
-    figure = _figure(6.8, 4.4)
+    figure = blank_figure(6.8, 4.4)
     axes = figure.add_subplot()
     longest = max(float(entry.cost[-1]) for entries in replays.values() for entry in entries)
     costs = np.unique(np.geomspace(1, max(2.0, longest), 160).round(2))
@@ -109,23 +96,11 @@ def regret_figure(replays: Mapping[str, Sequence[Replay]], *, threshold: float, 
 
 def draw_landscape(table: Table, landscape: Landscape, path: Path) -> None:
     """Write :func:`landscape_figure`; the format goes by the suffix (``.svg``, ``.png``, ``.pdf``)."""
-    _write(landscape_figure(table, landscape), path)
+    write_picture(landscape_figure(table, landscape), path)
 
 
 def draw_regret(
     replays: Mapping[str, Sequence[Replay]], path: Path, *, threshold: float, cost_label: str = "evaluations"
 ) -> None:
     """Write :func:`regret_figure`; the format goes by the suffix (``.svg``, ``.png``, ``.pdf``)."""
-    _write(regret_figure(replays, threshold=threshold, cost_label=cost_label), path)
-
-
-def _write(figure: Figure, path: Path) -> None:
-    import matplotlib as mpl
-
-    kind = path.suffix.lstrip(".") or "svg"
-    buffer = io.BytesIO()
-    metadata = {"Date": None, "Creator": None} if kind == "svg" else None
-    # Fixed ids: the same numbers give the same file.
-    with mpl.rc_context({"svg.hashsalt": "topo_search"}):
-        figure.savefig(buffer, format=kind, metadata=metadata, dpi=160)
-    write_atomically(path, buffer.getvalue())
+    write_picture(regret_figure(replays, threshold=threshold, cost_label=cost_label), path)

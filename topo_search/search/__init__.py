@@ -4,7 +4,8 @@
 - :class:`Evaluator`, :class:`Request`, :class:`Evaluation`: from a candidate to a score.
 - :class:`Decisions`, :class:`Ladder`, :data:`STRATEGIES`: what is tried next, in a fixed order.
 - :class:`SearchDriver`, :class:`Pool`, :class:`Executor`, :class:`TrialResources`: running it.
-- :class:`SearchStudy`, :class:`EvaluationLog`, :class:`RunFolder`: what is kept.
+- :class:`SearchStudy`, :class:`EvaluationLog`, :class:`RunFolder`: what is kept;
+  :func:`read_trials`, :func:`read_budgets`: a study, only read.
 - :func:`rescore`, :func:`compare_winners`: winners against controls.
 - :func:`measure_agreement`: how well the rungs rank.
 - :func:`leading_trials`, :func:`pareto_order`: the best, with one objective or two.
@@ -33,6 +34,7 @@ from topo_search.search.settings import SearchConfig
 from topo_search.search.shared_evaluations import SharedEvaluationLog
 from topo_search.search.space import SearchSpace
 from topo_search.search.storage import (
+    StudyStorage,
     check_study_name,
     check_url,
     database_errors,
@@ -44,6 +46,7 @@ from topo_search.search.storage import (
     storage_notice,
     without_password,
 )
+from topo_search.search.stored_trials import read_budgets, read_trials
 from topo_search.search.strategies import STRATEGIES, Strategy, find_strategies, strategy_names
 from topo_search.search.study import SearchStudy
 
@@ -82,6 +85,7 @@ __all__ = [
     "SearchStudy",
     "SharedEvaluationLog",
     "Strategy",
+    "StudyStorage",
     "Trial",
     "TrialResources",
     "candidate_network",
@@ -99,6 +103,8 @@ __all__ = [
     "open_storage",
     "parameter_matched_edges",
     "pareto_order",
+    "read_budgets",
+    "read_trials",
     "recorded_run",
     "rescore",
     "run_probe",

@@ -16,18 +16,18 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from topo_search.errors import InputError, RunFailedError
-from topo_search.graph import FAMILIES, OPERATORS, ModuleGraph, describe
-from topo_search.search.history import Evaluation, Pretraining, Proposal, Trial
+from topo_search.graph import FAMILIES, OPERATORS, describe
+from topo_search.search.history import Trial
 from topo_search.search.locks.driver_lock import DriverLock
 from topo_search.search.objectives import trial_values
 from topo_search.search.space import SearchSpace
 from topo_search.search.storage.studies import check_same_run
+from topo_search.search.stored_trials import trials_of, unreadable
 from topo_search.search.strategies import STARTS, find_strategies, strategy_names
 
 __all__ = ["SearchStudy"]
 
 _STATES = {"COMPLETE": TrialState.COMPLETE, "FAIL": TrialState.FAIL}
-_STORED = (*_STATES.values(), TrialState.PRUNED)
 # Descriptors that are Optuna params, so that its dashboard can plot them.
 _PLOTTED: dict[str, BaseDistribution] = {
     "density": FloatDistribution(0.0, 1.0),
@@ -68,9 +68,7 @@ class SearchStudy:
         except (InputError, RunFailedError, OSError):
             raise
         except Exception as error:
-            # The journal and the database drivers raise what they like; all of it means that the study is unreadable.
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(f"study {name!r} cannot be read: its storage is corrupt or not ours ({reason})") from None
+            raise unreadable(name, error) from None
         finally:
             # Optuna greets every new study on standard error; a notebook's own setting is put back.
             optuna.logging.set_verbosity(verbosity)
@@ -243,36 +241,4 @@ class SearchStudy:
         Raises:
             InputError: if a trial is not one that this program wrote.
         """
-        found: dict[int, Trial] = {}
-        for stored in self.study.get_trials(deepcopy=False):
-            if stored.state not in _STORED:
-                continue
-            attributes = stored.user_attrs
-            try:
-                proposal = Proposal(
-                    ModuleGraph.from_json(attributes["graph"]),
-                    str(stored.params["strategy"]),
-                    str(stored.params["operator"]),
-                    tuple(attributes["parents"]),
-                    None if attributes["pretraining"] is None else Pretraining(**attributes["pretraining"]),
-                )
-                results = tuple(Evaluation.from_dict(result) for result in attributes["results"])
-                number, descriptors = attributes["number"], attributes["descriptors"]
-                numbers = (number, attributes["attempts"] - 1, *proposal.parents)
-                if not all(type(value) is int and value >= 0 for value in numbers):
-                    raise ValueError("number, attempts and parents must be integers from 0")
-                if not results:
-                    raise ValueError("it has no results")
-                found[number] = Trial(
-                    number,
-                    proposal,
-                    results,
-                    final=True,
-                    attempts=int(attributes["attempts"]),
-                    descriptors=descriptors if isinstance(descriptors, dict) else None,
-                )
-            except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-                raise InputError(
-                    f"trial {stored.number} of study {self.study.study_name!r} is corrupt: {error}"
-                ) from None
-        return found
+        return trials_of(self.study)

@@ -1,6 +1,6 @@
 """Where a study lies: a journal file, SQLite, PostgreSQL or MySQL, opened through Optuna.
 
-- :func:`open_storage`, :func:`open_engine`: a storage, and its database; :func:`holds_studies`,
+- :func:`open_storage`, :class:`StudyStorage`, :func:`open_engine`: a storage, and its database; :func:`holds_studies`,
   :func:`storage_notice`: what to know before.
 - :func:`database_errors`: its failures in one line, without passwords.
 - :func:`has_study`, :func:`check_study_name`, :func:`recorded_run`: a study in it, by its name.
@@ -8,6 +8,7 @@
 """
 
 from topo_search.search.storage.opening import (
+    StudyStorage,
     database_errors,
     holds_studies,
     open_engine,
@@ -18,6 +19,7 @@ from topo_search.search.storage.studies import check_study_name, has_study, reco
 from topo_search.search.storage.url import check_url, is_shareable, without_password
 
 __all__ = [
+    "StudyStorage",
     "check_study_name",
     "check_url",
     "database_errors",

@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     import sqlalchemy
 
 __all__ = [
+    "StudyStorage",
     "database_errors",
     "holds_studies",
     "open_engine",
     "open_storage",
     "storage_notice",
 ]
+
+StudyStorage = BaseStorage
+"""An open storage, under a name of our own: who only hands it on need not know Optuna."""
 
 # How long one connection of SQLite waits for another that writes, and how long a server may take to answer.
 BUSY_SECONDS = 60.0

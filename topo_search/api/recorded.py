@@ -1,0 +1,80 @@
+"""The study of a run that is only read: what ``space.yaml`` says of it, and where it may lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from topo_search.config import parse_run, read_space_file
+from topo_search.errors import InputError
+from topo_search.search import RunFolder, StudyStorage, check_url, has_study, open_storage
+
+__all__ = ["RecordedRun", "open_recorded"]
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run whose study is open.
+
+    Attributes:
+        folder: of the run.
+        values: of its ``space.yaml``.
+        where: for messages: the file that they are from.
+        section: ``run`` of these values.
+        storage: that holds the study.
+        location: of the storage, a path or a URL.
+    """
+
+    folder: RunFolder
+    values: dict[str, Any]
+    where: str
+    section: dict[str, Any]
+    storage: StudyStorage
+    location: str | Path
+
+    @property
+    def study(self) -> str:
+        """Name of the study."""
+        return str(self.section["study"])
+
+
+def open_recorded(path: Path, *, storage: str | None = None) -> RecordedRun:
+    """Open the study of a run without changing anything.
+
+    Args:
+        path: of the run's folder.
+        storage: URL of the study, where it needs a password.
+
+    Raises:
+        InputError: if the folder is no run, or its study cannot be opened.
+    """
+    folder = RunFolder(path)
+    if not folder.space.is_file():
+        raise InputError(f"{path} is not a run: expected a folder with space.yaml that evolve left behind")
+    if storage is not None:
+        check_url(storage)
+    values, where = read_space_file(folder.space)
+    section = parse_run(values, where)
+    recorded = section.get("storage")
+    # A path would be opened, cut to whole lines and written to, wherever it leads.
+    if recorded is not None and "://" not in recorded:
+        raise InputError(f"{where}: run.storage is {recorded!r}, no URL: give --storage where it is meant")
+    if storage is not None and recorded is None and folder.journal.exists():
+        raise InputError(f"the run's study is {folder.journal}: expected no --storage and no TOPO_SEARCH_STORAGE")
+    location: str | Path = storage or recorded or folder.journal
+    if location == folder.journal:
+        _check_journal(folder)
+    if "***" in str(storage or recorded or ""):
+        raise InputError(f"the run's study is at {location}: give --storage with the password")
+    opened = open_storage(location, to_write=False)
+    if not has_study(opened, section["study"]):
+        raise InputError(f"unknown study {section['study']!r}: expected it in the storage of the run")
+    return RecordedRun(folder, values, where, section, opened, location)
+
+
+def _check_journal(folder: RunFolder) -> None:
+    if folder.journal.is_symlink():
+        raise InputError(f"{folder.journal} is a link: expected a file of the run's own")
+    if not folder.journal.is_file():
+        raise InputError(f"no study at {folder.journal}: expected the journal of a run")
