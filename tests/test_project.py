@@ -20,7 +20,7 @@ from topo_search.config import shipped_spaces
 from topo_search.graph import make_family
 from topo_search.model import Certificate
 from topo_search.search import SearchSpace
-from topo_search.search.run_folder import COMPARISON_COLUMNS, TRIAL_COLUMNS
+from topo_search.search.run_folder import COMPARISON_COLUMNS, TRIAL_COLUMNS, RunFolder
 from topo_search.seeds import generator
 from topo_search.tasks import TASKS, resolve_config
 
@@ -238,6 +238,13 @@ def test_every_task_is_documented() -> None:
 def test_every_column_is_documented() -> None:
     page = read("docs/runs.md")
     assert not [name for name in (*TRIAL_COLUMNS, *COMPARISON_COLUMNS) if f"`{name}`" not in page]
+
+
+def test_every_file_of_a_run_is_documented() -> None:
+    page = read("docs/runs.md")
+    names = [path.name for path in vars(RunFolder(Path("run"))).values() if isinstance(path, Path)]
+    assert "report.html" in names
+    assert not [name for name in names if f"    {name}" not in page and name != "run"]
 
 
 def test_every_field_of_a_certificate_is_documented() -> None:

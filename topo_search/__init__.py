@@ -4,6 +4,7 @@
 - :func:`probe`: does the graph matter in this space?
 - :func:`train`, :func:`resume_training`: train one graph in full.
 - :func:`certify`: judge a saved network from its files; :func:`certify_arrays`: matrices that another program made.
+- :func:`write_report`: a search as a page of HTML.
 - :func:`load`: a saved network as a ``torch.nn.Module``; :func:`export`: as arrays.
 - :class:`TrialResources`: what one evaluation is given and may not exceed.
 - :func:`load_space`: a search space by name or from a file.
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         resume,
         resume_training,
         train,
+        write_report,
     )
     from topo_search.config import load_space
     from topo_search.errors import InputError
@@ -56,6 +58,7 @@ __all__ = [
     "resume",
     "resume_training",
     "train",
+    "write_report",
 ]
 
 _HOMES = {

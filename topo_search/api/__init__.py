@@ -2,6 +2,7 @@
 
 - :func:`evolve`, :func:`resume`, :func:`is_finished`, :func:`remove_scratch`: searching; :class:`SearchResult`,
   :class:`Winner`.
+- :func:`write_report`: a search as a page.
 - :func:`probe`, :func:`estimate_cost`: before searching; :class:`SearchCost`.
 - :func:`train`, :func:`resume_training`, :func:`is_training`: one graph in full; :class:`TrainResult`,
   :class:`TrainedGraph`.
@@ -9,6 +10,7 @@
 """
 
 from topo_search.api.probing import SearchCost, estimate_cost, probe
+from topo_search.api.reporting import write_report
 from topo_search.api.running import DEFAULT_BUDGET, is_finished, remove_scratch
 from topo_search.api.saved import certify, certify_arrays, export, load
 from topo_search.api.search_result import SearchResult, Winner
@@ -35,4 +37,5 @@ __all__ = [
     "resume",
     "resume_training",
     "train",
+    "write_report",
 ]

@@ -32,7 +32,7 @@ from topo_search.cli.options import (
 )
 from topo_search.cli.output import interruptible, notices, print_json, progress, resume_command, say
 from topo_search.cli.training import show_training
-from topo_search.errors import InputError
+from topo_search.errors import InputError, RunFailedError, one_line
 
 if TYPE_CHECKING:
     from topo_search.api import SearchResult
@@ -121,6 +121,8 @@ def evolve(
             on_folder=on_folder,
             on_notice=notices(quiet),
         )
+    with interruptible(folders):
+        _report(result.folder, storage, quiet=quiet)
     _show_search(result, as_json)
 
 
@@ -168,6 +170,8 @@ def resume(
     if not join and api.is_finished(folder, budget):
         # It may have been killed between its last file and its tidying up.
         api.remove_scratch(folder)
+        if not (folder / "report.html").exists():
+            _report(folder, storage, quiet=quiet)
         say(f"run {folder} is finished: nothing to do (a larger --budget extends it)", quiet=quiet)
         if as_json:
             from topo_search.files import read_json
@@ -188,7 +192,21 @@ def resume(
             on_progress=on_progress,
             on_notice=notices(quiet),
         )
+    with interruptible([folder]):
+        _report(folder, storage, quiet=quiet)
     _show_search(result, as_json)
+
+
+def _report(folder: Path, storage: str | None, *, quiet: bool) -> None:
+    """Write the page of a finished run, which is whole without it: a failure here is told and is none of the run's."""
+    from topo_search import api
+
+    try:
+        path = api.write_report(folder, storage=storage)
+    except (InputError, RunFailedError) as error:
+        say(f"no report: {one_line(str(error))}")
+    else:
+        say(f"report: {path}", quiet=quiet)
 
 
 def _show_search(result: SearchResult, as_json: bool) -> None:

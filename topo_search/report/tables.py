@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from topo_search.analysis import GroupComparison, bootstrap_mean, compare_groups, mean_interval
+from topo_search.analysis import GroupComparison, Interval, bootstrap_mean, compare_groups, mean_interval
 from topo_search.search import Comparison, GraphScores, ProbeResult
 from topo_search.search.agreement import RankAgreement
 from topo_search.seeds import generator
 
 __all__ = [
+    "KINDS",
+    "accuracy_interval",
     "agreement_lines",
     "comparison_table",
     "duration",
@@ -64,21 +66,29 @@ def _spread(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.3f} ± {statistics.stdev(values):.3f}"
 
 
-def _interval(entries: Sequence[GraphScores]) -> str:
-    """95 % interval of the mean test accuracy, empty where there are too few values for one.
+def accuracy_interval(kind: str, scores: Sequence[Sequence[float]]) -> Interval | None:
+    """Mean test accuracy of graphs in full training with its 95 % interval; ``None`` where values are too few.
 
-    Of one graph it is for further seeds (Student's t), of several for further graphs and seeds (bootstrap of both).
+    Of one graph the interval is for further seeds (Student's t), of several for further graphs and seeds (bootstrap of
+    both).
+
+    Args:
+        kind: of the graphs; it names the draws of the bootstrap.
+        scores: of each graph, one a seed, as many for each.
     """
+    if len(scores) >= MIN_VALUES:
+        return bootstrap_mean(scores, generator("interval", kind))
+    if len(scores) == 1 and len(scores[0]) >= MIN_VALUES:
+        return mean_interval(scores[0])
+    return None
+
+
+def _interval(entries: Sequence[GraphScores]) -> str:
+    """The interval for a table; empty where a training diverged."""
     if any(len(entry.test) < len(entry.seeds) for entry in entries):
         return ""
-    scores = [entry.test for entry in entries]
-    if len(scores) >= MIN_VALUES:
-        interval = bootstrap_mean(scores, generator("interval", entries[0].kind))
-    elif len(scores) == 1 and len(scores[0]) >= MIN_VALUES:
-        interval = mean_interval(scores[0])
-    else:
-        return ""
-    return f"{interval.low:.3f} - {interval.high:.3f}"
+    interval = accuracy_interval(entries[0].kind, [entry.test for entry in entries])
+    return "" if interval is None else f"{interval.low:.3f} - {interval.high:.3f}"
 
 
 def comparison_table(comparison: Comparison) -> Table:

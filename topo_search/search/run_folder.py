@@ -87,6 +87,7 @@ class RunFolder:
         self.trials = path / "trials.csv"
         self.comparison = path / "comparison.csv"
         self.summary = path / "summary.json"
+        self.report = path / "report.html"
         self._lock: FolderLock | None = None
         # Lines of final trials: the table is written again every few seconds, and only what changed is made anew.
         self._lines: dict[int, str] = {}
@@ -141,7 +142,7 @@ class RunFolder:
 
     def remove_unfinished(self) -> None:
         """Remove what a killed driver or its workers had begun to write; only for who holds the lock."""
-        for file in (self.space, self.trials, self.comparison, self.summary):
+        for file in (self.space, self.trials, self.comparison, self.summary, self.report):
             for left in self.path.glob(f".{file.name}.*.tmp"):
                 left.unlink(missing_ok=True)
         for folder in (self.rungs, self.couplings, *self.path.glob("seed-*")):

@@ -1,0 +1,50 @@
+"""The report of a run: ``report.html`` in its folder."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+from topo_search.api.recorded import open_recorded
+from topo_search.api.training import is_training
+from topo_search.config import parse_space, space_to_yaml
+from topo_search.errors import InputError
+from topo_search.files import write_atomically
+from topo_search.search import database_errors, read_budgets, read_trials
+
+__all__ = ["write_report"]
+
+
+def write_report(folder: str | Path, *, storage: str | None = None) -> Path:
+    """Write the report of a run, finished or not: one page with figures, tables and how they were got.
+
+    Nothing else in the folder is changed, and nothing is trained or judged anew: the page shows what the study and the
+    files of the run say. Another process may drive the run meanwhile.
+
+    Args:
+        folder: of the run.
+        storage: URL of the study, needed where it has a password.
+
+    Returns:
+        The file, ``report.html`` in the folder.
+
+    Raises:
+        InputError: if the folder is no run of ``evolve``, its study or a file of it cannot be read or is not what a run
+            writes, or the page cannot be written.
+    """
+    from topo_search.report.page import read_record, render_page
+
+    path = Path(folder)
+    if is_training(path):
+        raise InputError(f"{path} holds trainings of one graph: expected the folder of a search")
+    run = open_recorded(path, storage=storage)
+    space = parse_space(run.values, where=run.where)
+    with database_errors(run.location) if isinstance(run.location, str) else nullcontext():
+        budgets, trials = read_budgets(run.storage, run.study), read_trials(run.storage, run.study)
+    record = read_record(run.folder, space, run.section, budgets=budgets, trials=trials)
+    page = render_page(record, space_yaml=space_to_yaml(space))
+    try:
+        write_atomically(run.folder.report, page)
+    except OSError as error:
+        raise InputError(f"{run.folder.report} cannot be written: {error.strerror}") from None
+    return run.folder.report

@@ -1,0 +1,267 @@
+"""What a page is made from: a run's trials, and the files that it left, checked as they are read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from topo_search.errors import InputError
+from topo_search.files import read_bytes, read_json, sha256
+from topo_search.graph import ModuleGraph
+from topo_search.search import RunFolder, SearchSpace, Trial
+from topo_search.search.run_folder import COMPARISON_COLUMNS
+
+__all__ = [
+    "Agreement",
+    "Paired",
+    "RunRecord",
+    "Summary",
+    "Training",
+    "WinnerCertificate",
+    "WinnerMetrics",
+    "WinnerRecord",
+    "read_record",
+]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Model = TypeVar("_Model", bound=BaseModel)
+Count = Annotated[int, Field(ge=0)]
+Kind = Literal["winner", "random", "random_parameters", "rewired", "global_workspace", "all_edges"]
+
+
+class _Read(BaseModel):
+    """Entries of later versions are passed over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Agreement(_Read):
+    """How well a rung ranks the candidates; see :class:`topo_search.search.RankAgreement`."""
+
+    epochs: Count
+    against: Count
+    tau: Finite | None
+    low: Finite | None
+    high: Finite | None
+    n: Count
+
+
+class Paired(_Read):
+    """The best winner against the controls of a kind; see :class:`topo_search.analysis.GroupComparison`."""
+
+    mean: Finite
+    low: Finite | None
+    high: Finite | None
+    n: Count
+    p_t: Share | None
+    p_sign_flip: Share | None
+    crossed_low: Finite | None
+    crossed_high: Finite | None
+    graphs: tuple[Count, Count]
+    beaten: Share
+
+
+class _Place(_Read):
+    rank: Annotated[int, Field(ge=1)]
+
+
+class Summary(_Read):
+    """What a finished run says of itself, as far as a page shows it."""
+
+    budget: Count
+    notes: tuple[str, ...]
+    space_exhausted: bool
+    rank_agreement: tuple[Agreement, ...]
+    winners: tuple[_Place, ...]
+    paired: Mapping[Kind, Paired | None]
+
+
+class Training(_Read):
+    """A row of ``comparison.csv``: a graph, trained in full with one seed; ``None`` where that diverged."""
+
+    graph_key: str
+    kind: Kind
+    seed: Count
+    edges: Count
+    parameters: Count | None
+    validation_accuracy: Share | None
+    test_accuracy: Share | None
+
+
+class WinnerMetrics(_Read):
+    """``metrics.json`` of a winner, as far as a page shows it."""
+
+    trial: Count
+    graph_key: str
+    search_score: Share
+    rescored_validation_accuracy: tuple[Share, ...]
+    validation_accuracy: tuple[Share, ...]
+    test_accuracy: tuple[Share, ...]
+    saved_seed: Count
+    parameters: Count
+
+
+class WinnerCertificate(_Read):
+    """``certificate.json`` of a winner, as far as a page shows it."""
+
+    certified: bool
+    reason: str
+    rho: Finite | None
+    rate: Finite | None
+    integrator: str
+    bound: str
+    model_sha256: str
+
+
+@dataclass(frozen=True)
+class WinnerRecord:
+    """A winner as its folder tells of it.
+
+    Attributes:
+        rank: from 1.
+        graph: of areas.
+        metrics: accuracies and seeds.
+        certificate: verdict on the saved network.
+        intact: whether the weights beside the certificate are the ones that it names.
+    """
+
+    rank: int
+    graph: ModuleGraph
+    metrics: WinnerMetrics
+    certificate: WinnerCertificate
+    intact: bool
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run, as far as it has come.
+
+    Attributes:
+        name: of its folder.
+        space: that was searched.
+        run: the section ``run`` of its ``space.yaml``.
+        budgets: that were given, in that order.
+        trials: that have ended, in order of proposal.
+        summary: ``None`` while the run is not finished.
+        trainings: of winners and controls; empty while the run is not finished.
+        winners: best first; empty while the run is not finished.
+    """
+
+    name: str
+    space: SearchSpace
+    run: Mapping[str, Any]
+    budgets: tuple[int, ...]
+    trials: tuple[Trial, ...]
+    summary: Summary | None
+    trainings: tuple[Training, ...]
+    winners: tuple[WinnerRecord, ...]
+
+    @property
+    def candidates(self) -> list[Trial]:
+        """Candidates with a score, best first: those at higher rungs first, within a rung by score."""
+        scored = [trial for trial in self.trials if trial.is_candidate and trial.score is not None]
+        return sorted(scored, key=lambda trial: (-trial.rung, -(trial.score or 0.0), trial.number))
+
+
+def read_record(
+    folder: RunFolder,
+    space: SearchSpace,
+    run: Mapping[str, Any],
+    *,
+    budgets: Sequence[int],
+    trials: Mapping[int, Trial],
+) -> RunRecord:
+    """Read what a run left in its folder.
+
+    Winners and trainings of an earlier, smaller budget are left out while a run is extended.
+
+    Args:
+        folder: of the run.
+        space: that was searched.
+        run: the section ``run`` of its ``space.yaml``.
+        budgets: of its study.
+        trials: of its study, by number.
+
+    Raises:
+        InputError: if a file of a finished run is missing or not what the run writes, or a trial is not of this space.
+    """
+    ordered = tuple(trial for _, trial in sorted(trials.items()))
+    for trial in ordered:
+        _check_trial(trial, space, run["study"])
+    summary = None
+    if folder.summary.is_file():
+        summary = _checked(Summary, read_json(folder.summary, "summary"), f"summary at {folder.summary}")
+    if summary is not None and summary.budget != run["budget"]:
+        summary = None
+    trainings: tuple[Training, ...] = ()
+    winners: tuple[WinnerRecord, ...] = ()
+    if summary is not None and folder.comparison.is_file():
+        trainings = _read_trainings(folder.comparison)
+        # By rank: other folders may lie beside those of the run.
+        winners = tuple(_read_winner(folder.winners / str(winner.rank), winner.rank) for winner in summary.winners)
+    return RunRecord(
+        name=folder.path.resolve().name,
+        space=space,
+        run=run,
+        budgets=tuple(budgets),
+        trials=ordered,
+        summary=summary,
+        trainings=trainings,
+        winners=winners,
+    )
+
+
+def _check_trial(trial: Trial, space: SearchSpace, study: str) -> None:
+    areas, rungs = len(space.constraints.areas), len(space.ladder.rungs)
+    if trial.graph.n_areas != areas or (trial.is_candidate and trial.rung >= rungs):
+        raise InputError(
+            f"trial {trial.number} of study {study!r} is not one of the space: expected {areas} areas and at most "
+            f"{rungs} rungs, got {trial.graph.n_areas} and {trial.rung + 1}"
+        )
+
+
+def _checked(model: type[_Model], values: Any, what: str) -> _Model:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise InputError(f"{what} is corrupt: {place}: {first['msg'].lower()}") from None
+
+
+def _read_trainings(path: Path) -> tuple[Training, ...]:
+    what = f"comparison at {path}"
+    try:
+        rows = list(csv.reader(io.StringIO(read_bytes(path, "comparison").decode(), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{what} is corrupt: expected a CSV table ({error})") from None
+    if not rows or tuple(rows[0]) != COMPARISON_COLUMNS:
+        raise InputError(f"{what} is corrupt: expected the columns {','.join(COMPARISON_COLUMNS)}")
+    trainings = []
+    for line, row in enumerate(rows[1:], start=2):
+        if len(row) != len(COMPARISON_COLUMNS):
+            raise InputError(f"{what} is corrupt: line {line} has {len(row)} cells, expected {len(COMPARISON_COLUMNS)}")
+        # An empty cell is a training that diverged.
+        values = {name: cell or None for name, cell in zip(COMPARISON_COLUMNS, row, strict=True)}
+        trainings.append(_checked(Training, values, f"{what}, line {line},"))
+    return tuple(trainings)
+
+
+def _read_winner(path: Path, rank: int) -> WinnerRecord:
+    metrics = _checked(
+        WinnerMetrics, read_json(path / "metrics.json", "metrics"), f"metrics at {path / 'metrics.json'}"
+    )
+    file = path / "certificate.json"
+    certificate = _checked(WinnerCertificate, read_json(file, "certificate"), f"certificate at {file}")
+    graph = ModuleGraph.load(path / "graph.json")
+    if graph.key != metrics.graph_key:
+        raise InputError(f"winner at {path} is corrupt: graph.json is not the graph that metrics.json names")
+    weights = read_bytes(path / "model.safetensors", "weights")
+    return WinnerRecord(rank, graph, metrics, certificate, intact=sha256(weights) == certificate.model_sha256)
