@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import optuna
 import pytest
 from support.tiny import tiny_space
 
@@ -13,7 +14,7 @@ from topo_search import evolve, train, write_report
 from topo_search.cli import main
 from topo_search.config import parse_run, read_space_file, space_to_yaml
 from topo_search.errors import InputError
-from topo_search.search import RunFolder
+from topo_search.search import RunFolder, open_storage
 
 BUDGET = 12
 QUICK = tiny_space(after={"rescored": 1, "rescore_seeds": 1, "winners": 1, "seeds": 2, "agreement": 0})
@@ -163,7 +164,35 @@ def entry(name, **values):
     return edited(name, lambda text: json.dumps({**json.loads(text), **values}))
 
 
+def another_trial(folder):
+    path = folder / "winners" / "1" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    path.write_text(json.dumps({**metrics, "trial": (metrics["trial"] + 1) % BUDGET}))
+
+
+def nest(folder):
+    """Text that is read, but too deep to be copied, as Optuna copies what a study holds."""
+    deep = []
+    for _ in range(600):
+        deep = [deep]
+    study = optuna.load_study(study_name="finished", storage=open_storage(folder / "study.journal"))
+    study.set_user_attr("budgets", deep)
+
+
 DAMAGES = {
+    "nested": (nest, "study 'finished' cannot be read: its storage is corrupt or not ours"),
+    "winner's trial": (another_trial, r"trial \d+ of the study does not have its graph"),
+    "no trial": (entry("winners/1/metrics.json", trial=99), "trial 99 of the study does not have its graph"),
+    "uncertain": (
+        entry("winners/1/certificate.json", certified=True, rho=1.5),
+        "rho is 1.5, expected a factor below 1",
+    ),
+    "ranks": (entry("summary.json", winners=[{"rank": 1}, {"rank": 1}]), "expected winners by rank, each once"),
+    "no comparison": (lambda folder: (folder / "comparison.csv").unlink(), "no comparison at"),
+    "count": (
+        edited("summary.json", lambda text: text.replace('"graphs": [', f'"graphs": [{10**400}, ', 1)),
+        r"summary at .* is corrupt: paired\.random\.graphs",
+    ),
     "no run": (lambda folder: (folder / "space.yaml").unlink(), "is not a run: expected a folder with space.yaml"),
     "no study": (lambda folder: (folder / "study.journal").unlink(), "no study at"),
     "summary": (edited("summary.json", lambda text: text[:-9]), r"summary at .* is corrupt: expected a JSON object"),
@@ -210,6 +239,11 @@ def test_what_no_run_leaves_is_refused_in_one_line_and_the_report_stays(folder, 
         write_report(folder)
     assert "\n" not in str(caught.value)
     assert (folder / "report.html").read_bytes() == before
+
+
+def test_text_that_has_no_utf_8_is_written_as_what_it_is(folder):
+    entry("summary.json", notes=["half a pair: \ud800"])(folder)
+    assert r"half a pair: \ud800" in write_report(folder).read_text()
 
 
 def test_a_folder_of_trainings_is_refused(tmp_path):

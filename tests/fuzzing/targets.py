@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fuzzing.data_targets as data
 import fuzzing.network_targets as network
+import fuzzing.report_targets as report
 import fuzzing.run_targets as run
 import fuzzing.text_targets as text
 from fuzzing.harness import Target
@@ -22,6 +23,8 @@ TARGETS: dict[str, Target] = {
     "evaluations": run.EVALUATIONS,
     "journal": run.JOURNAL,
     "summary": run.SUMMARY,
+    "report": report.REPORT,
+    "report_figures": report.REPORT_FIGURES,
     "table": data.TABLE,
     "plain_arrays": data.PLAIN_ARRAYS,
     "idx": data.IDX,

@@ -22,13 +22,15 @@ from topo_search.errors import InputError
 SECONDS = float(os.environ.get("TOPO_SEARCH_FUZZ_SECONDS", "600"))
 SEED = int(os.environ.get("TOPO_SEARCH_FUZZ_SEED", "1"))
 REPLAY = os.environ.get("TOPO_SEARCH_FUZZ_REPLAY", "")
-# A space, a study, a table or a network takes tens of milliseconds to damage and read.
+# A space, a study, a table or a network takes tens of milliseconds to damage and read; a page with figures, a second.
 FEWER = {
     "space": 40,
     "run_section": 30,
     "overrides": 30,
     "summary": 30,
     "journal": 40,
+    "report": 80,
+    "report_figures": 12,
     "table": 40,
     "certificate": 80,
     "saved_network": 80,

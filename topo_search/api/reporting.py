@@ -44,7 +44,8 @@ def write_report(folder: str | Path, *, storage: str | None = None) -> Path:
     record = read_record(run.folder, space, run.section, budgets=budgets, trials=trials)
     page = render_page(record, space_yaml=space_to_yaml(space))
     try:
-        write_atomically(run.folder.report, page)
+        # A text of a file may hold half a surrogate pair, and so may the folder's name: neither has UTF-8.
+        write_atomically(run.folder.report, page.encode(errors="backslashreplace"))
     except OSError as error:
         raise InputError(f"{run.folder.report} cannot be written: {error.strerror}") from None
     return run.folder.report

@@ -20,7 +20,7 @@ def report(
     storage: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write report.html into a run's folder: one page with figures, tables and how they were got.
+    """Write a run's report, one page of HTML. It holds figures, tables and how they were got.
 
     Example: python -m topo_search report outputs/NAME
     """

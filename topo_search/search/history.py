@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +12,9 @@ from typing import Any, Literal
 from topo_search.graph import Edge, ModuleGraph
 
 __all__ = ["Evaluation", "History", "Pretraining", "Proposal", "Trial"]
+
+# Seconds that no evaluation takes; a sum of many is still a number.
+LONGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -133,14 +136,14 @@ class Evaluation:
         others = (self.seconds, *(() if self.rho is None else (self.rho,)))
         scores = [score for row in (self.edge_scores or {}).values() for score in row]
         for value in (self.score, *self.curve, *tests, *self.losses, *others, *scores):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
                 raise ValueError(f"expected finite numbers, got {str(value)[:40]!r}")
         if not all(0 <= share <= 1 for share in (self.score, *self.curve, *tests)):
             raise ValueError("scores must lie in 0 to 1")
         if type(self.best_epoch) is not int or type(self.parameters) is not int or self.parameters < 0:
             raise TypeError("best_epoch and parameters must be integers from 0")
-        if not 0 <= self.best_epoch <= len(self.curve) or self.seconds < 0:
-            raise ValueError("best_epoch must be one of the epochs, and seconds at least 0")
+        if not 0 <= self.best_epoch <= len(self.curve) or not 0 <= self.seconds <= LONGEST:
+            raise ValueError("best_epoch must be one of the epochs, and seconds a time")
         if not isinstance(self.certified, bool | None):
             raise TypeError("certified must be true, false or null")
         if not isinstance(self.reason, str) or not isinstance(self.detail, str):

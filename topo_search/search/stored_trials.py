@@ -95,7 +95,7 @@ def _trial(stored: FrozenTrial) -> Trial:
     results = tuple(Evaluation.from_dict(result) for result in attributes["results"])
     number, descriptors = attributes["number"], attributes["descriptors"]
     numbers = (number, attributes["attempts"] - 1, *proposal.parents)
-    if not all(type(value) is int and value >= 0 for value in numbers):
+    if not all(type(value) is int and 0 <= value < 2**63 for value in numbers):
         raise ValueError("number, attempts and parents must be integers from 0")
     if not results:
         raise ValueError("it has no results")

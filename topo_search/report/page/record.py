@@ -7,9 +7,9 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from topo_search.errors import InputError
 from topo_search.files import read_bytes, read_json, sha256
@@ -30,10 +30,12 @@ __all__ = [
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Difference = Annotated[float, Field(ge=-1, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-_Model = TypeVar("_Model", bound=BaseModel)
-Count = Annotated[int, Field(ge=0)]
+# Seeds are below 2^63, and so is all that is counted.
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 Kind = Literal["winner", "random", "random_parameters", "rewired", "global_workspace", "all_edges"]
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class _Read(BaseModel):
@@ -47,23 +49,23 @@ class Agreement(_Read):
 
     epochs: Count
     against: Count
-    tau: Finite | None
-    low: Finite | None
-    high: Finite | None
+    tau: Difference | None
+    low: Difference | None
+    high: Difference | None
     n: Count
 
 
 class Paired(_Read):
     """The best winner against the controls of a kind; see :class:`topo_search.analysis.GroupComparison`."""
 
-    mean: Finite
+    mean: Difference
     low: Finite | None
     high: Finite | None
     n: Count
     p_t: Share | None
     p_sign_flip: Share | None
-    crossed_low: Finite | None
-    crossed_high: Finite | None
+    crossed_low: Difference | None
+    crossed_high: Difference | None
     graphs: tuple[Count, Count]
     beaten: Share
 
@@ -81,6 +83,13 @@ class Summary(_Read):
     rank_agreement: tuple[Agreement, ...]
     winners: tuple[_Place, ...]
     paired: Mapping[Kind, Paired | None]
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        ranks = [winner.rank for winner in self.winners]
+        if ranks != sorted(set(ranks)):
+            raise ValueError("expected winners by rank, each once")
+        return self
 
 
 class Training(_Read):
@@ -118,6 +127,12 @@ class WinnerCertificate(_Read):
     integrator: str
     bound: str
     model_sha256: str
+
+    @model_validator(mode="after")
+    def _contracts(self) -> Self:
+        if self.certified and (self.rho is None or not 0 < self.rho < 1):
+            raise ValueError(f"rho is {self.rho}, expected a factor below 1 of what is certified")
+        return self
 
 
 @dataclass(frozen=True)
@@ -202,10 +217,18 @@ def read_record(
         summary = None
     trainings: tuple[Training, ...] = ()
     winners: tuple[WinnerRecord, ...] = ()
-    if summary is not None and folder.comparison.is_file():
+    # Without a comparison there is no winner: no training had a score.
+    if summary is not None and (summary.winners or folder.comparison.is_file()):
         trainings = _read_trainings(folder.comparison)
         # By rank: other folders may lie beside those of the run.
         winners = tuple(_read_winner(folder.winners / str(winner.rank), winner.rank) for winner in summary.winners)
+    for winner in winners:
+        found = trials.get(winner.metrics.trial)
+        if found is None or found.graph.key != winner.graph.key:
+            raise InputError(
+                f"winner at {folder.winners / str(winner.rank)} is corrupt: trial {winner.metrics.trial} of the study "
+                "does not have its graph"
+            )
     return RunRecord(
         name=folder.path.resolve().name,
         space=space,

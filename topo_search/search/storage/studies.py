@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,7 +20,12 @@ LONGEST_NAME = 200
 
 def has_study(storage: BaseStorage, name: str) -> bool:
     """Whether a storage holds a study of this name."""
-    return name in optuna.study.get_all_study_names(storage)
+    # To list all studies would copy all that is in them, which damage may have nested without end.
+    try:
+        storage.get_study_id_from_name(name)
+    except KeyError:
+        return False
+    return True
 
 
 def check_study_name(name: str) -> str:
@@ -44,7 +50,10 @@ def recorded_run(storage: BaseStorage, name: str) -> tuple[dict[str, Any], dict[
     """
     if not has_study(storage, check_study_name(name)):
         raise InputError(f"unknown study {name!r}: expected it in the storage of the run")
-    attributes = optuna.load_study(study_name=name, storage=storage).user_attrs
+    attributes: dict[str, Any] = {}
+    # Nested deeper than can be copied, it is no record of ours.
+    with contextlib.suppress(RecursionError):
+        attributes = optuna.load_study(study_name=name, storage=storage).user_attrs
     recorded: Any = attributes.get("run")
     budgets = attributes.get("budgets")
     _check_record(name, recorded)
