@@ -2,7 +2,8 @@
 
 - :func:`comparison_table`, :func:`probe_table`, :func:`verdict`, :func:`agreement_lines`, :func:`group_comparison`:
   results for a terminal; :func:`result_console`: where.
-- :func:`draw_graph`: a picture of a graph of areas (the only module that imports matplotlib).
+- :func:`draw_graph`: a picture of a graph of areas; :mod:`landscape`: pictures of TopoBench-6.
+- :mod:`page`: the report of a run, in HTML.
 """
 
 from topo_search.report.figures import draw_graph
