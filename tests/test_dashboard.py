@@ -209,6 +209,15 @@ def test_an_interrupt_that_meets_a_request_ends_the_dashboard(port):
     assert len(interrupts) == 1
 
 
+def test_a_server_that_fails_is_told(monkeypatch, port):
+    def fail(self):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(topo_search.dashboard._Server, "service_actions", fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        topo_search.dashboard._serve_until_interrupted(lambda *_: [], "127.0.0.1", port)
+
+
 @pytest.mark.slow
 def test_it_answers_here_and_nowhere_else(folder, port):
     server = subprocess.Popen(

@@ -1,6 +1,7 @@
 """The report of a real run: written at its end, made anew at any time, and refused in one line."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -92,6 +93,10 @@ def test_the_commands_write_it(monkeypatch, capsys, tmp_path, folder):
     (out / "report.html").write_text("mine")
     run_command(monkeypatch, capsys, "resume", out, "--quiet")
     assert (out / "report.html").read_text() == "mine"
+    # One that is older than the summary is of an earlier budget.
+    os.utime(out / "report.html", (1, 1))
+    run_command(monkeypatch, capsys, "resume", out, "--quiet")
+    assert "budget 4" in (out / "report.html").read_text()
 
 
 def test_a_report_that_cannot_be_written_is_told_and_fails_no_run(monkeypatch, capsys, folder):
@@ -117,6 +122,22 @@ def test_a_run_that_is_extended_or_interrupted_is_not_finished(folder):
     text = write_report(folder).read_text()
     assert UNFINISHED in text
     assert f"{BUDGET} trials ended" in text
+
+
+def test_a_study_that_another_driver_has_extended_is_not_finished(folder):
+    study = optuna.load_study(study_name="finished", storage=open_storage(folder / "study.journal"))
+    study.set_user_attr("budgets", [BUDGET, 300])
+    text = write_report(folder).read_text()
+    assert UNFINISHED in text
+    assert "budget 300;" in text
+    assert "resume repeated --budget 300" in text
+
+
+def test_a_winner_with_a_training_that_diverged_is_shown(folder):
+    metrics = json.loads((folder / "winners" / "1" / "metrics.json").read_text())
+    entry("winners/1/metrics.json", test_accuracy=[metrics["test_accuracy"][0], None])(folder)
+    text = write_report(folder).read_text()
+    assert f"test accuracy {metrics['test_accuracy'][0]:.3f}, –, one a seed; – diverged." in text
 
 
 def test_it_can_be_written_while_another_process_drives_the_run(folder):
@@ -170,6 +191,18 @@ def another_trial(folder):
     path.write_text(json.dumps({**metrics, "trial": (metrics["trial"] + 1) % BUDGET}))
 
 
+def link_winners(folder):
+    (folder / "winners").rename(folder / "elsewhere")
+    (folder / "winners").symlink_to(folder / "elsewhere")
+
+
+def pipe(folder):
+    """It would be read for ever."""
+    path = folder / "winners" / "1" / "metrics.json"
+    path.unlink()
+    os.mkfifo(path)
+
+
 def nest(folder):
     """Text that is read, but too deep to be copied, as Optuna copies what a study holds."""
     deep = []
@@ -182,6 +215,12 @@ def nest(folder):
 DAMAGES = {
     "nested": (nest, "study 'finished' cannot be read: its storage is corrupt or not ours"),
     "winner's trial": (another_trial, r"trial \d+ of the study does not have its graph"),
+    "many seeds": (
+        edited("summary.json", lambda text: re.sub(r'"n": \d+', f'"n": {2**62}', text)),
+        r"summary at .* is corrupt: paired\.random\.n",
+    ),
+    "a link": (link_winners, "winners is a link: expected a folder of the run's own"),
+    "a pipe": (pipe, "metrics.json is no file"),
     "no trial": (entry("winners/1/metrics.json", trial=99), "trial 99 of the study does not have its graph"),
     "uncertain": (
         entry("winners/1/certificate.json", certified=True, rho=1.5),

@@ -41,12 +41,14 @@ def _serve_until_interrupted(application: WSGIApplication, host: str, port: int)
     The main thread answers none itself. An interrupt comes to the main thread alone, and wsgiref takes whatever is
     raised within a request for an error of that request: a Ctrl-C that met one would be lost.
     """
-    ended = threading.Event()
+    ended, failures = threading.Event(), list[BaseException]()
     with make_server(host, port, application, server_class=_Server, handler_class=_Handler) as server:
 
         def answer() -> None:
             try:
                 server.serve_forever()
+            except BaseException as error:
+                failures.append(error)
             finally:
                 ended.set()
 
@@ -56,6 +58,8 @@ def _serve_until_interrupted(application: WSGIApplication, host: str, port: int)
         except KeyboardInterrupt:
             print("", file=sys.stderr)
             server.shutdown()
+    if failures:
+        raise failures[0]
 
 
 def _stays_here(host: str) -> bool:

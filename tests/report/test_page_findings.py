@@ -17,6 +17,7 @@ from topo_search.report.page.findings import (
     rungs,
     trained_groups,
 )
+from topo_search.report.tables import accuracy_interval
 from topo_search.search import Pretraining
 
 
@@ -104,10 +105,13 @@ def test_groups_of_trainings():
         *trainings("winner", best.graph.key, [0.9, 0.8, 0.85]),
         *trainings("random", "a", [0.5, 0.6, 0.7]),
         *trainings("random", "b", [0.7, 0.7, 0.7], edges=6),
-        # A control may be a winner's own graph.
+        # A control may be a winner's own graph, and a graph may be drawn twice.
+        *trainings("global_workspace", "c", [0.5, 0.6, 0.7]),
+        *trainings("global_workspace", "c", [0.5, 0.6, 0.7]),
+        *trainings("global_workspace", "d", [0.9, 0.9, 0.9]),
         *trainings("rewired", best.graph.key, [0.9, None, 0.85]),
     ]
-    one, two, random, rewired = trained_groups(record([], trainings=tuple(rows), winners=(best, second)))
+    one, two, random, rewired, workspaces = trained_groups(record([], trainings=tuple(rows), winners=(best, second)))
     assert (one.label, two.label) == ("winner 1", "winner 2")
     assert one.test == ((0.9, 0.8, 0.85),)
     assert one.test_mean == pytest.approx(0.85)
@@ -119,6 +123,9 @@ def test_groups_of_trainings():
     assert random.test_sd == pytest.approx(statistics.stdev([0.6, 0.7]))
     # Two graphs are too few for an interval over graphs.
     assert random.interval is None
+    assert len(workspaces.test) == 3
+    assert workspaces.test_mean == pytest.approx(0.7)
+    assert workspaces.interval == accuracy_interval("global_workspace", workspaces.test)
     assert (rewired.diverged, rewired.interval, rewired.seeds) == (1, None, 3)
     assert rewired.test_mean == pytest.approx(0.875)
 

@@ -3,10 +3,12 @@
 import base64
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from support.records import CHAIN, KINDS, MORE, record, summary, trainings, trial, winner
+from support.records import CHAIN, KINDS, MORE, PAIRED, record, summary, trainings, trial, winner
+from support.tiny import tiny_space
 
 from topo_search.report.page import render_page
 
@@ -104,10 +106,11 @@ def test_nothing_of_a_run_becomes_markup():
 def test_commands_are_for_a_shell_and_repeat_an_extended_run_step_by_step():
     text = words(checked(render_page(full_record(name="my run; rm -rf $HOME", budgets=(2, 3)), space_yaml="")))
     assert (
-        "python -m topo_search evolve --space 'my run; rm -rf $HOME/space.yaml' --seed 0 --budget 2 --out repeated "
+        "python -m topo_search evolve --space './my run; rm -rf $HOME/space.yaml' --seed 0 --budget 2 "
+        "--out repeated --device plain "
         "python -m topo_search resume repeated --budget 3 "
     ) in text
-    assert "python -m topo_search certify 'my run; rm -rf $HOME/winners/1'" in text
+    assert "python -m topo_search certify './my run; rm -rf $HOME/winners/1'" in text
 
 
 def test_figures_are_well_formed_images_without_text_of_the_run():
@@ -128,7 +131,7 @@ def test_the_same_record_gives_the_same_page():
 
 
 def words(page):
-    return " ".join("".join(page.text).split())
+    return " ".join(" ".join(page.text).split())
 
 
 def test_a_finished_run_says_what_it_found():
@@ -136,10 +139,43 @@ def test_a_finished_run_says_what_it_found():
     assert "This run is not finished" not in text
     assert "+0.050" in text
     assert "2 of 2" in text
+    assert "test accuracy 0.750, –, one a seed; – diverged." in text
+    assert "By flipping signs no p below 1/2 can be had from 2 seeds." in text
+    assert "the controls' trainings are of" not in text
+    assert "and the winners chosen by that;" in text
     assert "Certified in discrete time (cayley): contracts by 0.970000 a step." in text
     assert "Not certified: plain" in text
     assert "The saved weights are not those that the certificate names" in text
     assert "Begun again after an interruption: 1 evaluation. " in text
+
+
+def test_controls_that_are_the_winner_s_own_graph_are_told():
+    own = winner(1, 1).graph.key
+    rows = (*trainings("winner", own, [0.5, 0.6]), *trainings("rewired", own, [0.5, 0.6]))
+    text = words(checked(render_page(full_record(trainings=rows), space_yaml="")))
+    assert "2 of the controls' trainings are of the first winner's own graph: they cannot differ from it." in text
+
+
+def test_winners_that_were_not_chosen_by_accuracy_alone_are_told():
+    space = tiny_space(search={"objectives": ["accuracy", "edges"]})
+    text = words(checked(render_page(full_record(space=space), space_yaml="")))
+    assert "not by accuracy alone: those come first that no other beats in both accuracy and edges;" in text
+    assert "Winners were chosen on validation data and cost;" in text
+
+
+def test_intervals_over_further_graphs_need_several():
+    paired = {"random": PAIRED, "all_edges": {**PAIRED, "graphs": (1, 1), "n": 20, "mean": -0.0001}}
+    text = words(checked(render_page(full_record(summary=summary(paired=paired)), space_yaml="")))
+    assert "random, same number of edges +0.050 -0.200 to +0.300 -0.010 to +0.100 0.300" in text
+    assert "all allowed edges +0.000 -0.200 to +0.300 – 0.300" in text
+
+
+@pytest.mark.parametrize(("rho", "shown"), [(0.97, "0.970000"), (0.99999996, "1 - 4.0e-08")])
+def test_a_factor_below_one_is_never_shown_as_one(rho, shown):
+    first = winner(1, 1)
+    first = replace(first, certificate=first.certificate.model_copy(update={"rho": rho, "rate": 1e-5}))
+    text = words(checked(render_page(full_record(winners=(first,)), space_yaml="")))
+    assert f"contracts by {shown} a step, rate 1e-05 in continuous time." in text
 
 
 @pytest.mark.parametrize(

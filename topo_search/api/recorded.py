@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from topo_search.config import parse_run, read_space_file
 from topo_search.errors import InputError
-from topo_search.search import RunFolder, StudyStorage, check_url, has_study, open_storage
+from topo_search.search import RunFolder, StudyStorage, check_url, database_errors, has_study, open_storage
 
 __all__ = ["RecordedRun", "open_recorded"]
 
@@ -40,7 +41,9 @@ class RecordedRun:
 
 
 def open_recorded(path: Path, *, storage: str | None = None) -> RecordedRun:
-    """Open the study of a run without changing anything.
+    """Open the study of a run to read it.
+
+    A last line of its journal that a crash cut short is dropped; nothing else is changed.
 
     Args:
         path: of the run's folder.
@@ -48,6 +51,7 @@ def open_recorded(path: Path, *, storage: str | None = None) -> RecordedRun:
 
     Raises:
         InputError: if the folder is no run, or its study cannot be opened.
+        RunFailedError: if a database fails meanwhile.
     """
     folder = RunFolder(path)
     if not folder.space.is_file():
@@ -67,9 +71,10 @@ def open_recorded(path: Path, *, storage: str | None = None) -> RecordedRun:
         _check_journal(folder)
     if "***" in str(storage or recorded or ""):
         raise InputError(f"the run's study is at {location}: give --storage with the password")
-    opened = open_storage(location, to_write=False)
-    if not has_study(opened, section["study"]):
-        raise InputError(f"unknown study {section['study']!r}: expected it in the storage of the run")
+    with database_errors(location) if isinstance(location, str) else nullcontext():
+        opened = open_storage(location, to_write=False)
+        if not has_study(opened, section["study"]):
+            raise InputError(f"unknown study {section['study']!r}: expected it in the storage of the run")
     return RecordedRun(folder, values, where, section, opened, location)
 
 

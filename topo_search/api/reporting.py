@@ -18,8 +18,9 @@ __all__ = ["write_report"]
 def write_report(folder: str | Path, *, storage: str | None = None) -> Path:
     """Write the report of a run, finished or not: one page with figures, tables and how they were got.
 
-    Nothing else in the folder is changed, and nothing is trained or judged anew: the page shows what the study and the
-    files of the run say. Another process may drive the run meanwhile.
+    Nothing else in the folder is changed, but for a last line of the journal that a crash cut short, which is dropped;
+    nothing is trained or judged anew: the page shows what the study and the files of the run say. Another process may
+    drive the run meanwhile.
 
     Args:
         folder: of the run.
@@ -31,17 +32,20 @@ def write_report(folder: str | Path, *, storage: str | None = None) -> Path:
     Raises:
         InputError: if the folder is no run of ``evolve``, its study or a file of it cannot be read or is not what a run
             writes, or the page cannot be written.
+        RunFailedError: if a database fails meanwhile.
     """
-    from topo_search.report.page import read_record, render_page
+    from topo_search.report.page import read_record, read_summary, render_page
 
     path = Path(folder)
     if is_training(path):
         raise InputError(f"{path} holds trainings of one graph: expected the folder of a search")
     run = open_recorded(path, storage=storage)
     space = parse_space(run.values, where=run.where)
+    # Before the study, which may grow meanwhile: a summary says that all of its trials are there.
+    summary = read_summary(run.folder)
     with database_errors(run.location) if isinstance(run.location, str) else nullcontext():
         budgets, trials = read_budgets(run.storage, run.study), read_trials(run.storage, run.study)
-    record = read_record(run.folder, space, run.section, budgets=budgets, trials=trials)
+    record = read_record(run.folder, space, run.section, summary=summary, budgets=budgets, trials=trials)
     page = render_page(record, space_yaml=space_to_yaml(space))
     try:
         # A text of a file may hold half a surrogate pair, and so may the folder's name: neither has UTF-8.

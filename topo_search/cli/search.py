@@ -121,9 +121,11 @@ def evolve(
             on_folder=on_folder,
             on_notice=notices(quiet),
         )
-    with interruptible(folders):
-        _report(result.folder, storage, quiet=quiet)
-    _show_search(result, as_json)
+    try:
+        _show_search(result, as_json)
+    finally:
+        with interruptible(folders):
+            _report(result.folder, storage, quiet=quiet)
 
 
 @app.command()
@@ -170,7 +172,8 @@ def resume(
     if not join and api.is_finished(folder, budget):
         # It may have been killed between its last file and its tidying up.
         api.remove_scratch(folder)
-        if not (folder / "report.html").exists():
+        page, summary = folder / "report.html", folder / "summary.json"
+        if not page.exists() or page.stat().st_mtime < summary.stat().st_mtime:
             _report(folder, storage, quiet=quiet)
         say(f"run {folder} is finished: nothing to do (a larger --budget extends it)", quiet=quiet)
         if as_json:
@@ -192,9 +195,11 @@ def resume(
             on_progress=on_progress,
             on_notice=notices(quiet),
         )
-    with interruptible([folder]):
-        _report(folder, storage, quiet=quiet)
-    _show_search(result, as_json)
+    try:
+        _show_search(result, as_json)
+    finally:
+        with interruptible([folder]):
+            _report(folder, storage, quiet=quiet)
 
 
 def _report(folder: Path, storage: str | None, *, quiet: bool) -> None:

@@ -102,13 +102,15 @@ def trained_groups(record: RunRecord) -> list[TrainedGroup]:
 
 def _group(label: str, rows: Sequence[Training]) -> TrainedGroup:
     kind, seeds = rows[0].kind, len({row.seed for row in rows})
-    # By place: a control may be a winner's own graph, but no graph stands twice in its kind.
-    by_graph: dict[str, list[Training]] = {}
+    # By place: the same graph may be drawn twice in its kind (a star has no rewire but itself).
+    graphs: list[list[Training]] = []
     for row in rows:
-        by_graph.setdefault(row.graph_key, []).append(row)
-    test = tuple(tuple(r.test_accuracy for r in graph if r.test_accuracy is not None) for graph in by_graph.values())
+        if not graphs or row.graph_key != graphs[-1][0].graph_key or row.seed in {r.seed for r in graphs[-1]}:
+            graphs.append([])
+        graphs[-1].append(row)
+    test = tuple(tuple(r.test_accuracy for r in graph if r.test_accuracy is not None) for graph in graphs)
     validation = tuple(
-        tuple(r.validation_accuracy for r in graph if r.validation_accuracy is not None) for graph in by_graph.values()
+        tuple(r.validation_accuracy for r in graph if r.validation_accuracy is not None) for graph in graphs
     )
     diverged = sum(row.test_accuracy is None for row in rows)
     edges = [row.edges for row in rows]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from topo_search.errors import InputError
 from topo_search.files import read_bytes, read_json, sha256
 from topo_search.graph import ModuleGraph
+from topo_search.model.saved import NETWORK_FILES
 from topo_search.search import RunFolder, SearchSpace, Trial
 from topo_search.search.run_folder import COMPARISON_COLUMNS
 
@@ -27,6 +28,7 @@ __all__ = [
     "WinnerMetrics",
     "WinnerRecord",
     "read_record",
+    "read_summary",
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -61,7 +63,7 @@ class Paired(_Read):
     mean: Difference
     low: Finite | None
     high: Finite | None
-    n: Count
+    n: Annotated[int, Field(ge=1, le=100_000)]
     p_t: Share | None
     p_sign_flip: Share | None
     crossed_low: Difference | None
@@ -111,8 +113,8 @@ class WinnerMetrics(_Read):
     graph_key: str
     search_score: Share
     rescored_validation_accuracy: tuple[Share, ...]
-    validation_accuracy: tuple[Share, ...]
-    test_accuracy: tuple[Share, ...]
+    # None where that training diverged.
+    test_accuracy: tuple[Share | None, ...]
     saved_seed: Count
     parameters: Count
 
@@ -125,7 +127,6 @@ class WinnerCertificate(_Read):
     rho: Finite | None
     rate: Finite | None
     integrator: str
-    bound: str
     model_sha256: str
 
     @model_validator(mode="after")
@@ -185,11 +186,23 @@ class RunRecord:
         return sorted(scored, key=lambda trial: (-trial.rung, -(trial.score or 0.0), trial.number))
 
 
+def read_summary(folder: RunFolder) -> Summary | None:
+    """The summary of a run; ``None`` while there is none.
+
+    Raises:
+        InputError: if it is not what a run writes.
+    """
+    if not folder.summary.is_file():
+        return None
+    return _checked(Summary, read_json(folder.summary, "summary"), f"summary at {folder.summary}")
+
+
 def read_record(
     folder: RunFolder,
     space: SearchSpace,
     run: Mapping[str, Any],
     *,
+    summary: Summary | None,
     budgets: Sequence[int],
     trials: Mapping[int, Trial],
 ) -> RunRecord:
@@ -201,6 +214,7 @@ def read_record(
         folder: of the run.
         space: that was searched.
         run: the section ``run`` of its ``space.yaml``.
+        summary: of the run, read before its study, which may grow meanwhile.
         budgets: of its study.
         trials: of its study, by number.
 
@@ -210,15 +224,15 @@ def read_record(
     ordered = tuple(trial for _, trial in sorted(trials.items()))
     for trial in ordered:
         _check_trial(trial, space, run["study"])
-    summary = None
-    if folder.summary.is_file():
-        summary = _checked(Summary, read_json(folder.summary, "summary"), f"summary at {folder.summary}")
-    if summary is not None and summary.budget != run["budget"]:
+    # A driver that joined the study may have extended it: the trials are then those of its budget.
+    if summary is not None and not summary.budget == run["budget"] == max(budgets, default=run["budget"]):
         summary = None
     trainings: tuple[Training, ...] = ()
     winners: tuple[WinnerRecord, ...] = ()
     # Without a comparison there is no winner: no training had a score.
     if summary is not None and (summary.winners or folder.comparison.is_file()):
+        if folder.winners.is_symlink():
+            raise InputError(f"{folder.winners} is a link: expected a folder of the run's own")
         trainings = _read_trainings(folder.comparison)
         # By rank: other folders may lie beside those of the run.
         winners = tuple(_read_winner(folder.winners / str(winner.rank), winner.rank) for winner in summary.winners)
@@ -278,6 +292,10 @@ def _read_trainings(path: Path) -> tuple[Training, ...]:
 
 
 def _read_winner(path: Path, rank: int) -> WinnerRecord:
+    for name in ("metrics.json", *NETWORK_FILES):
+        # Whatever else stands there might have no end.
+        if (path / name).exists() and not (path / name).is_file():
+            raise InputError(f"winner at {path} is corrupt: {name} is no file")
     metrics = _checked(
         WinnerMetrics, read_json(path / "metrics.json", "metrics"), f"metrics at {path / 'metrics.json'}"
     )

@@ -50,7 +50,14 @@ def render_page(record: RunRecord, *, space_yaml: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "number": _number, "shell": shlex.quote, "signed": _signed, "p": _p}
+    environment.filters |= {
+        "duration": duration,
+        "factor": _factor,
+        "number": _number,
+        "shell": shlex.quote,
+        "signed": _signed,
+        "p": _p,
+    }
     groups = findings.trained_groups(record)
     use = findings.edge_use(record)
     winners = [
@@ -68,7 +75,9 @@ def render_page(record: RunRecord, *, space_yaml: str) -> str:
         origins=findings.origins(record),
         rungs=findings.rungs(record),
         failures=findings.failures(record),
-        states={state: sum(trial.state == state for trial in record.trials) for state in ("COMPLETE", "FAIL")},
+        failed=sum(trial.failed for trial in record.trials),
+        budget=max((record.run["budget"], *record.budgets)),
+        own=_own(record),
         pretrainings=sum(not trial.is_candidate for trial in record.trials),
         attempts=sum(trial.attempts - 1 for trial in record.trials),
         seconds=math.fsum(trial.seconds for trial in record.trials),
@@ -82,9 +91,20 @@ def render_page(record: RunRecord, *, space_yaml: str) -> str:
 def _repeat(record: RunRecord) -> list[str]:
     """Commands that give the same run; an extended one is not that of its last budget from the start."""
     first, *further = record.budgets or (record.run["budget"],)
-    space = shlex.quote(f"{record.name}/space.yaml")
+    # With a dot: a name may begin with a dash.
+    space = shlex.quote(f"./{record.name}/space.yaml")
     begin = f"python -m topo_search evolve --space {space} --seed {record.run['seed']} --budget {first} --out repeated"
+    if record.run.get("device"):
+        begin += f" --device {shlex.quote(record.run['device'])}"
     return [begin, *(f"python -m topo_search resume repeated --budget {budget}" for budget in further)]
+
+
+def _own(record: RunRecord) -> int:
+    """Trainings of controls that are those of the first winner: control graphs are drawn, and may be its own."""
+    if not record.winners:
+        return 0
+    key = record.winners[0].graph.key
+    return sum(row.kind != "winner" and row.graph_key == key for row in record.trainings)
 
 
 def _pictures(
@@ -121,7 +141,12 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.3f}"
+    return "–" if value is None else f"{round(value, 3) + 0.0:+.3f}"
+
+
+def _factor(value: float) -> str:
+    """A factor a step below 1, however close to it."""
+    return f"{value:.6f}" if value < 0.9999995 else f"1 - {1 - value:.1e}"
 
 
 def _p(value: float | None) -> str:
