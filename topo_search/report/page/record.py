@@ -257,7 +257,7 @@ def read_record(
 
 def _check_trial(trial: Trial, space: SearchSpace, study: str) -> None:
     areas, rungs = len(space.constraints.areas), len(space.ladder.rungs)
-    if trial.graph.n_areas != areas or (trial.is_candidate and trial.rung >= rungs):
+    if trial.graph.n_areas != areas or trial.rung >= rungs:
         raise InputError(
             f"trial {trial.number} of study {study!r} is not one of the space: expected {areas} areas and at most "
             f"{rungs} rungs, got {trial.graph.n_areas} and {trial.rung + 1}"
