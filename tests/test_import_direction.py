@@ -45,6 +45,7 @@ ONLY_IN: dict[str, set[str]] = {
         "search/strategies/optuna_tpe.py",
     },
     "optuna_dashboard": {"dashboard.py"},
+    "jinja2": {"report/page"},
     "matplotlib": {"report"},
     "ray": {"executors/ray_cluster", "doctor/ray_probe.py"},
     "sklearn": {"tasks"},
@@ -58,7 +59,7 @@ ONLY_IN: dict[str, set[str]] = {
 # Formats that run code when read, and the ways in torch and NumPy to read them.
 FORBIDDEN = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
 
-HEAVY = ("torch", "torchvision", "optuna", "optuna_dashboard", "sklearn", "matplotlib", "scipy", "networkx")
+HEAVY = ("torch", "torchvision", "optuna", "optuna_dashboard", "sklearn", "matplotlib", "scipy", "networkx", "jinja2")
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

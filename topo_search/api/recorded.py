@@ -1,8 +1,9 @@
-"""The study of a run that is only read: what ``space.yaml`` says of it, and where it may lie."""
+"""The study of a run: where it lies, and how to open it to be read."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from topo_search.config import parse_run, read_space_file
 from topo_search.errors import InputError
 from topo_search.search import RunFolder, StudyStorage, check_url, database_errors, has_study, open_storage
 
-__all__ = ["RecordedRun", "open_recorded"]
+__all__ = ["RecordedRun", "open_recorded", "study_errors", "study_location"]
 
 
 @dataclass(frozen=True)
@@ -60,22 +61,47 @@ def open_recorded(path: Path, *, storage: str | None = None) -> RecordedRun:
         check_url(storage)
     values, where = read_space_file(folder.space)
     section = parse_run(values, where)
-    recorded = section.get("storage")
-    # A path would be opened, cut to whole lines and written to, wherever it leads.
-    if recorded is not None and "://" not in recorded:
-        raise InputError(f"{where}: run.storage is {recorded!r}, no URL: give --storage where it is meant")
-    if storage is not None and recorded is None and folder.journal.exists():
-        raise InputError(f"the run's study is {folder.journal}: expected no --storage and no TOPO_SEARCH_STORAGE")
-    location: str | Path = storage or recorded or folder.journal
+    location: str | Path = study_location(folder, section, where, storage) or folder.journal
     if location == folder.journal:
         _check_journal(folder)
-    if "***" in str(storage or recorded or ""):
-        raise InputError(f"the run's study is at {location}: give --storage with the password")
-    with database_errors(location) if isinstance(location, str) else nullcontext():
+    with study_errors(location):
         opened = open_storage(location, to_write=False)
         if not has_study(opened, section["study"]):
             raise InputError(f"unknown study {section['study']!r}: expected it in the storage of the run")
     return RecordedRun(folder, values, where, section, opened, location)
+
+
+def study_location(folder: RunFolder, section: Mapping[str, Any], where: str, storage: str | None) -> str | None:
+    """URL of a run's study; ``None`` for the journal in its folder.
+
+    Args:
+        folder: of the run.
+        section: ``run`` of its ``space.yaml``.
+        where: for messages: the file that it is from.
+        storage: URL that was given, if one was.
+
+    Raises:
+        InputError: if ``space.yaml`` names a path, the password is not known, or a URL was given for a run whose study
+            is its journal.
+    """
+    recorded: str | None = section.get("storage")
+    location = storage or recorded
+    if storage is None and recorded is not None and "://" not in recorded:
+        # A path would be opened, cut to whole lines and written to, wherever it leads.
+        raise InputError(f"{where}: run.storage is {recorded!r}, no URL: give --storage where it is meant")
+    if location is not None and "***" in location:
+        raise InputError(f"the run's study is at {location}: give --storage with the password")
+    if storage is not None and recorded is None and folder.journal.exists():
+        raise InputError(
+            f"the run's study is {folder.journal}: expected no --storage and no TOPO_SEARCH_STORAGE "
+            "(remove that file where the study was copied)"
+        )
+    return location
+
+
+def study_errors(location: str | Path) -> AbstractContextManager[None]:
+    """Say in one line what a database does to whoever reads a study in it; a journal is a file like others."""
+    return database_errors(location) if isinstance(location, str) else nullcontext()
 
 
 def _check_journal(folder: RunFolder) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 
-from topo_search.api.recorded import open_recorded
+from topo_search.api.recorded import open_recorded, study_errors
 from topo_search.api.training import is_training
 from topo_search.config import parse_space, space_to_yaml
 from topo_search.errors import InputError
 from topo_search.files import write_atomically
-from topo_search.search import database_errors, read_budgets, read_trials
+from topo_search.search import read_budgets, read_trials
 
 __all__ = ["write_report"]
 
@@ -43,7 +42,7 @@ def write_report(folder: str | Path, *, storage: str | None = None) -> Path:
     space = parse_space(run.values, where=run.where)
     # Before the study, which may grow meanwhile: a summary says that all of its trials are there.
     summary = read_summary(run.folder)
-    with database_errors(run.location) if isinstance(run.location, str) else nullcontext():
+    with study_errors(run.location):
         budgets, trials = read_budgets(run.storage, run.study), read_trials(run.storage, run.study)
     record = read_record(run.folder, space, run.section, summary=summary, budgets=budgets, trials=trials)
     page = render_page(record, space_yaml=space_to_yaml(space))

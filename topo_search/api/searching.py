@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from topo_search.api.recorded import study_location
 from topo_search.api.running import DEFAULT_BUDGET, run_search
 from topo_search.api.search_result import SearchResult
 from topo_search.api.setup import (
@@ -198,22 +199,12 @@ def resume(
     space = parse_space(values, where=where)
     if budget is not None and check_budget(budget) < run["budget"]:
         raise InputError(f"budget {budget} is below the run's {run['budget']}: expected at least as much")
-    location = storage or run.get("storage")
-    if storage is None and location is not None and "://" not in location:
-        # A path would be opened, cut to whole lines and written to, wherever it leads.
-        raise InputError(f"{where}: run.storage is {location!r}, no URL: give --storage where it is meant")
-    if location is not None and "***" in location:
-        raise InputError(f"the run's study is at {location}: give --storage with the password")
+    location = study_location(run_folder, run, where, storage)
     check_join(join, location, space)
     # Without a journal a killed run has no study yet; a database that does not know one that was begun is another one.
     begun = run_folder.log.exists() or run_folder.trials.exists()
     if location is not None and begun and not is_known(location, run["study"]):
         raise InputError(f"unknown study {run['study']!r}: expected it in the storage of the run")
-    if storage is not None and run.get("storage") is None and run_folder.journal.exists():
-        raise InputError(
-            f"the run's study is {run_folder.journal}: expected no --storage and no TOPO_SEARCH_STORAGE "
-            "(remove that file where the study was copied)"
-        )
     setup = prepare(
         space,
         workers=workers,

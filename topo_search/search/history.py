@@ -14,7 +14,7 @@ from topo_search.graph import Edge, ModuleGraph
 __all__ = ["Evaluation", "History", "Pretraining", "Proposal", "Trial"]
 
 # Seconds that no evaluation takes; a sum of many is still a number.
-LONGEST = 1e12
+MAX_SECONDS = 1e12
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Evaluation:
             raise ValueError("scores must lie in 0 to 1")
         if type(self.best_epoch) is not int or type(self.parameters) is not int or self.parameters < 0:
             raise TypeError("best_epoch and parameters must be integers from 0")
-        if not 0 <= self.best_epoch <= len(self.curve) or not 0 <= self.seconds <= LONGEST:
+        if not 0 <= self.best_epoch <= len(self.curve) or not 0 <= self.seconds <= MAX_SECONDS:
             raise ValueError("best_epoch must be one of the epochs, and seconds a time")
         if not isinstance(self.certified, bool | None):
             raise TypeError("certified must be true, false or null")
