@@ -61,7 +61,9 @@ def open_recorded(path: Path, *, storage: str | None = None) -> RecordedRun:
         check_url(storage)
     values, where = read_space_file(folder.space)
     section = parse_run(values, where)
-    location: str | Path = study_location(folder, section, where, storage) or folder.journal
+    if storage is not None and section.get("storage") is None and folder.journal.exists():
+        raise InputError(f"the run's study is {folder.journal}: expected no --storage and no TOPO_SEARCH_STORAGE")
+    location: str | Path = study_location(section, where, storage) or folder.journal
     if location == folder.journal:
         _check_journal(folder)
     with study_errors(location):
@@ -71,18 +73,16 @@ def open_recorded(path: Path, *, storage: str | None = None) -> RecordedRun:
     return RecordedRun(folder, values, where, section, opened, location)
 
 
-def study_location(folder: RunFolder, section: Mapping[str, Any], where: str, storage: str | None) -> str | None:
+def study_location(section: Mapping[str, Any], where: str, storage: str | None) -> str | None:
     """URL of a run's study; ``None`` for the journal in its folder.
 
     Args:
-        folder: of the run.
-        section: ``run`` of its ``space.yaml``.
+        section: ``run`` of the run's ``space.yaml``.
         where: for messages: the file that it is from.
         storage: URL that was given, if one was.
 
     Raises:
-        InputError: if ``space.yaml`` names a path, the password is not known, or a URL was given for a run whose study
-            is its journal.
+        InputError: if ``space.yaml`` names a path, or the password is not known.
     """
     recorded: str | None = section.get("storage")
     location = storage or recorded
@@ -91,11 +91,6 @@ def study_location(folder: RunFolder, section: Mapping[str, Any], where: str, st
         raise InputError(f"{where}: run.storage is {recorded!r}, no URL: give --storage where it is meant")
     if location is not None and "***" in location:
         raise InputError(f"the run's study is at {location}: give --storage with the password")
-    if storage is not None and recorded is None and folder.journal.exists():
-        raise InputError(
-            f"the run's study is {folder.journal}: expected no --storage and no TOPO_SEARCH_STORAGE "
-            "(remove that file where the study was copied)"
-        )
     return location
 
 

@@ -199,12 +199,18 @@ def resume(
     space = parse_space(values, where=where)
     if budget is not None and check_budget(budget) < run["budget"]:
         raise InputError(f"budget {budget} is below the run's {run['budget']}: expected at least as much")
-    location = study_location(run_folder, run, where, storage)
+    location = study_location(run, where, storage)
     check_join(join, location, space)
     # Without a journal a killed run has no study yet; a database that does not know one that was begun is another one.
     begun = run_folder.log.exists() or run_folder.trials.exists()
     if location is not None and begun and not is_known(location, run["study"]):
         raise InputError(f"unknown study {run['study']!r}: expected it in the storage of the run")
+    # After that: whoever removed the journal beside a database that does not know the study would lose it.
+    if storage is not None and run.get("storage") is None and run_folder.journal.exists():
+        raise InputError(
+            f"the run's study is {run_folder.journal}: expected no --storage and no TOPO_SEARCH_STORAGE "
+            "(remove that file where the study was copied)"
+        )
     setup = prepare(
         space,
         workers=workers,
